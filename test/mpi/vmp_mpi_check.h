@@ -1,0 +1,75 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_MPI_CHECK_H_
+#define VMP_MPI_CHECK_H_
+
+#include <mpi.h>
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/vmp_content.h"
+
+#define GUARD_BYTE   0xa5
+#define MIN(_a, _b)  (((_a) < (_b)) ? (_a) : (_b))
+
+
+typedef struct {
+    uint64_t seed;
+    size_t   max_size;
+    unsigned time_limit; /* seconds */
+    int      quick;
+} check_opts_t;
+
+extern check_opts_t opts;
+extern int          rank, nprocs;
+extern int          next, prev;    /* neighbours in the ring of ranks */
+extern size_t       sizes[];       /* the message sizes to try */
+extern int          num_sizes;
+
+
+/* What runs now, for the message of a run that hangs */
+void set_where(const char *op, size_t size);
+
+/* Both sides of a transfer derive the same key, and from it the contents */
+uint64_t make_key(uint64_t op, int src, int dst, uint64_t index);
+
+void fill(void *buf, size_t size, uint64_t key, size_t start);
+
+/* These three end the whole job at the first difference */
+void check(const void *buf, size_t size, uint64_t key, size_t start,
+           const char *op, int peer);
+void check_value(const char *op, int peer, int64_t got, int64_t want);
+void guarded_check(const uint8_t *buf, size_t size, const char *op, int peer);
+
+/* Never returns NULL, not for size 0 either */
+void *alloc(size_t size);
+
+/* A receive buffer between guards, poisoned so that stale data show */
+uint8_t *guarded_alloc(size_t size);
+void guarded_free(uint8_t *buf);
+
+/* Counts what must cross the network from the node of @a src to that of @a dst.
+ * A lower bound: protocol headers come on top. */
+void count_payload(int src, int dst, size_t size);
+
+/* As above for contents of @a root that reach every node */
+void count_payload_to_all(int root, size_t size);
+
+
+void test_blocking(void);
+void test_nonblocking(void);
+void test_wildcards(void);
+void test_storms(void);
+void test_collectives(void);
+void test_rma(void);
+
+#endif
