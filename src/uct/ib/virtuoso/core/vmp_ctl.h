@@ -1,0 +1,135 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_CTL_H_
+#define VMP_CTL_H_
+
+#include "vmp_types.h"
+#include "vmp_spsc.h"
+#include "vmp_wire.h"
+#include "port/port.h"
+
+
+/**
+ * Control: the state machines that make, serve and end connections and the QPs
+ * of their paths. Everything here runs in the port's helper thread and owns the
+ * life of QPs; the application's thread (vmp_conn_*) sees it only through two
+ * single-producer single-consumer queues: commands go in, events come out.
+ * Time is an argument; input and output go through the port.
+ *
+ * Slots and incarnations of connections are given by control, since a peer may
+ * connect while the application does not poll. For every connection there is
+ * exactly one VMP_EV_CONN, before any other event of it, and exactly one
+ * VMP_EV_CONN_GONE, after which its slot may come back with a higher
+ * incarnation.
+ */
+typedef struct vmp_ctl vmp_ctl_t;
+
+
+/* Commands: application -> control ---------------------------------------- */
+
+typedef enum vmp_cmd_type {
+    VMP_CMD_CONNECT,        /**< Find or make the connection to a peer */
+    VMP_CMD_WANT_PATHS,     /**< Bring up paths until `num_paths` are there */
+    VMP_CMD_FAIL,           /**< The connection has failed here: all its QPs to
+                                 ERR, tell the peer (GOODBYE, FAILED) */
+    VMP_CMD_PATH_DRAINED,   /**< (path, epoch) is out of use here and all its
+                                 completions were seen: destroy its QP */
+    VMP_CMD_IDLE            /**< No endpoints on the connection any more */
+} vmp_cmd_type_t;
+
+typedef struct vmp_cmd {
+    vmp_spsc_node_t  super;
+    vmp_cmd_type_t   type;
+    uint32_t         slot;          /**< All but CONNECT */
+    uint32_t         incarn;
+    uint8_t          path;
+    uint8_t          num_paths;
+    uint32_t         epoch;
+    vmp_rail_addr_t  rail;          /**< CONNECT: where the peer is */
+    vmp_iface_addr_t iface;
+} vmp_cmd_t;
+
+
+/* Events: control -> application ------------------------------------------ */
+
+typedef enum vmp_ev_type {
+    VMP_EV_CONN,            /**< A connection exists (peer known, no path) */
+    VMP_EV_CONN_PEER,       /**< Parameters agreed: see below */
+    VMP_EV_PATH_READY,      /**< QP may receive; sending only after PATH_UP or a
+                                 frame that came in on it */
+    VMP_EV_PATH_UP,         /**< QP may send */
+    VMP_EV_PATH_DOWN,       /**< QP is in ERR: drain it, then PATH_DRAINED */
+    VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. Each of its
+                                 paths gets PATH_DOWN too */
+    VMP_EV_PEER_CLOSED,     /**< Peer's interface closed in good order: deliver
+                                 what is there, send nothing more. Each of its
+                                 paths gets PATH_DOWN too */
+    VMP_EV_CONN_GONE        /**< Last event: all its QPs are destroyed */
+} vmp_ev_type_t;
+
+typedef struct vmp_ev {
+    vmp_spsc_node_t  super;
+    vmp_ev_type_t    type;
+    uint32_t         slot;
+    uint32_t         incarn;
+    uint64_t         peer_id;       /**< CONN */
+    uint8_t          role;          /**< CONN: our role bit, see wire */
+    uint8_t          path;          /**< PATH_* */
+    uint8_t          rail;          /**< Local rail of the path */
+    uint8_t          remote_rail;
+    uint32_t         epoch;
+    uint32_t         entropy;       /**< PATH_READY, PATH_UP: for log lines */
+    vmp_port_qp_t    *qp;           /**< PATH_READY, PATH_UP. Owned by control;
+                                         post on it until PATH_DOWN */
+    uint8_t          num_paths;     /**< CONN_PEER: agreed maximum */
+    uint32_t         peer_conn;     /**< CONN_PEER: peer's slot, */
+    uint32_t         peer_incarn;   /**< and incarnation, for frames */
+    uint32_t         credits;       /**< CONN_PEER: SNs below may be sent */
+    uint32_t         frame_size;    /**< CONN_PEER: agreed largest frame */
+    vmp_status_t     status;        /**< CONN_FAILED */
+    vmp_ctl_reason_t reason;        /**< CONN_FAILED */
+} vmp_ev_t;
+
+
+typedef struct vmp_ctl_params {
+    vmp_port_t             *port;
+    const vmp_port_attr_t  *attr;           /**< Copied */
+    uint64_t               id;              /**< Of our interface */
+    uint8_t                num_paths;       /**< Most paths of a connection */
+    uint32_t               credits;         /**< Initial grant to each peer */
+    uint32_t               frame_size;      /**< Largest frame that we receive */
+    uint64_t               peer_timeout_ns; /**< No answer that long: failed */
+    vmp_spsc_t             *cmds;           /**< Consumed by control */
+    vmp_spsc_t             *evs;            /**< Produced by control */
+} vmp_ctl_params_t;
+
+
+/** Make the control part of an interface. [setup] NULL: out of memory. */
+vmp_ctl_t *vmp_ctl_create(const vmp_ctl_params_t *params);
+
+/** Tell all peers GOODBYE and destroy all QPs and connections. The helper must
+ *  be out of it (vmp_port_stop()) and the application must not post any more.
+ *  [setup] */
+void vmp_ctl_destroy(vmp_ctl_t *ctl);
+
+/** A control datagram came in on `rail`. [helper] */
+void vmp_ctl_recv(vmp_ctl_t *ctl, unsigned rail, const void *data,
+                  size_t length, uint64_t now);
+
+/**
+ * Take commands and run timers. [helper]
+ *
+ * @return When to call again at the latest (ns), UINT64_MAX: no need.
+ */
+uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now);
+
+/** A device or port event (a hint, not a verdict). [helper] */
+void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up,
+                        uint64_t now);
+
+
+#endif

@@ -1,0 +1,167 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_WIRE_H_
+#define VMP_WIRE_H_
+
+#include "vmp_types.h"
+
+
+/**
+ * Wire formats. docs/protocol.md is their description; all fields are in
+ * network byte order. Packing and unpacking is here and nowhere else; unpacking
+ * checks lengths and ranges, so that what it returns may be used.
+ */
+
+#define VMP_WIRE_VER_MIN  1
+#define VMP_WIRE_VER_MAX  1
+
+/** Feature bits, offered in CONNECT; a connection has the AND of both. */
+#define VMP_FEATURE_NONE  0
+
+
+/* Data frames: RC SENDs ---------------------------------------------------- */
+
+#define VMP_FRAME_HDR_LEN  32
+
+typedef enum vmp_frame_type {
+    VMP_FRAME_AM     = 1,       /**< A message with an SN */
+    VMP_FRAME_SKIP   = 2,       /**< Fills an SN with nothing */
+    VMP_FRAME_CREDIT = 3        /**< No SN: only acknowledges and grants */
+} vmp_frame_type_t;
+
+/**
+ * Header of every frame, VMP_FRAME_HDR_LEN bytes:
+ *
+ *   0  ver_type   u8   version << 4 | vmp_frame_type_t
+ *   1  am_id      u8
+ *   2  path       u8   path index
+ *   3  reserved   u8   0
+ *   4  conn       u32  receiver's slot of the connection
+ *   8  incarn     u32  receiver's incarnation of that slot
+ *  12  epoch      u32  of the path
+ *  16  sn         u32  low bits of the message's SN (CREDIT: the next one)
+ *  20  delivered  u32  low bits: all of the peer's SNs below were delivered
+ *  24  limit      u32  low bits: the peer may send SNs below
+ *  28  length     u32  bytes that follow the header
+ */
+typedef struct vmp_frame {
+    uint8_t  type;
+    uint8_t  am_id;
+    uint8_t  path;
+    uint32_t conn;
+    uint32_t incarn;
+    uint32_t epoch;
+    uint32_t sn;
+    uint32_t delivered;
+    uint32_t limit;
+    uint32_t length;
+} vmp_frame_t;
+
+void vmp_frame_pack(void *buf, const vmp_frame_t *frame);
+
+/**
+ * Read and check a frame of `byte_len` bytes as received.
+ *
+ * @return 0, or -1: too short, version or type unknown, or length does not fit.
+ */
+int vmp_frame_unpack(const void *buf, size_t byte_len, vmp_frame_t *frame);
+
+/** Widen the low 32 bits of a sequence number to the 64-bit value nearest to
+ *  `near`; the window is far below 2^31. */
+static inline uint64_t vmp_sn_widen(uint64_t near, uint32_t low)
+{
+    return near + (int64_t)(int32_t)(low - (uint32_t)near);
+}
+
+
+/* Addresses ---------------------------------------------------------------- */
+
+void vmp_rail_addr_pack(void *buf, const vmp_rail_addr_t *addr);
+int vmp_rail_addr_unpack(const void *buf, vmp_rail_addr_t *addr);
+void vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr);
+
+/** @return 0, or -1: nonsense, or no version in common. */
+int vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr);
+
+
+/* Control datagrams: UD ---------------------------------------------------- */
+
+typedef enum vmp_ctl_type {
+    VMP_CTL_CONNECT     = 1,    /**< Offer a connection */
+    VMP_CTL_CONNECT_ACK = 2,
+    VMP_CTL_PATH_ASK    = 3,    /**< Follower: bring up `num_paths` paths */
+    VMP_CTL_PATH_REQ    = 4,    /**< Leader: path, epoch, entropy, its QP */
+    VMP_CTL_PATH_REP    = 5,    /**< Follower: its QP, which is ready */
+    VMP_CTL_PATH_RTU    = 6,    /**< Leader: its QP is ready too */
+    VMP_CTL_DISCONNECT  = 7,    /**< Sender has no endpoints on it now */
+    VMP_CTL_GOODBYE     = 8,    /**< Sender's interface closes or the connection
+                                     has failed there, see reason */
+    VMP_CTL_REJECT      = 9,    /**< Answer to CONNECT: cannot, see reason */
+    VMP_CTL_DEAD        = 10    /**< (path, epoch) is dead or was never known */
+} vmp_ctl_type_t;
+
+typedef enum vmp_ctl_reason {
+    VMP_REASON_NONE     = 0,
+    VMP_REASON_CLOSED   = 1,    /**< Interface closed in good order */
+    VMP_REASON_FAILED   = 2,    /**< A path died and could not be replaced */
+    VMP_REASON_VERSION  = 3,    /**< No version in common */
+    VMP_REASON_RESOURCE = 4,    /**< Out of QPs or memory */
+    VMP_REASON_STALE    = 5     /**< Connection or incarnation is not known */
+} vmp_ctl_reason_t;
+
+/**
+ * A control datagram, unpacked. Every one carries the common part; which of the
+ * rest counts depends on the type (see docs/protocol.md).
+ */
+typedef struct vmp_ctl_msg {
+    /* common */
+    uint8_t         version;
+    uint8_t         type;
+    uint8_t         role;           /**< Sender's role bit: 0, but 1 for the
+                                         accepting half of a connection of an
+                                         interface with itself */
+    uint8_t         reason;
+    uint64_t        src_id;         /**< Interface ids */
+    uint64_t        dst_id;
+    uint32_t        src_conn;       /**< Sender's slot */
+    uint32_t        src_incarn;     /**< Sender's incarnation of it, never 0 */
+    uint32_t        dst_conn;       /**< Receiver's; valid if incarn != 0 */
+    uint32_t        dst_incarn;     /**< 0: not known to the sender yet */
+
+    /* CONNECT, CONNECT_ACK */
+    uint8_t         ver_min;
+    uint8_t         ver_max;
+    uint8_t         num_paths;      /**< Most paths wanted; PATH_ASK too */
+    uint32_t        features;
+    uint32_t        credits;        /**< Initial credit limit granted */
+    uint32_t        frame_size;     /**< Largest frame accepted, with header */
+    vmp_rail_addr_t rail;           /**< Of the sender's home rail; in PATH_REQ
+                                         and PATH_REP: of the path's rail */
+    vmp_iface_addr_t iface;         /**< Of the sender */
+
+    /* PATH_*, DEAD */
+    uint8_t         path;
+    uint8_t         rail_index;     /**< Sender's rail of this path */
+    uint8_t         mtu;
+    uint8_t         max_rd_atomic;
+    uint32_t        epoch;
+    uint32_t        entropy;        /**< PATH_REQ */
+    uint32_t        qpn;            /**< Sender's QP: REQ, REP */
+    uint32_t        psn;            /**< Sender's first PSN: REQ, REP */
+} vmp_ctl_msg_t;
+
+/** @return Bytes written, at most VMP_CTL_MAX_LEN. */
+size_t vmp_ctl_msg_pack(void *buf, const vmp_ctl_msg_t *msg);
+
+/** @return 0, or -1: not ours, truncated, or out of range. */
+int vmp_ctl_msg_unpack(const void *buf, size_t length, vmp_ctl_msg_t *msg);
+
+const char *vmp_ctl_type_str(unsigned type);
+const char *vmp_ctl_reason_str(unsigned reason);
+
+
+#endif
