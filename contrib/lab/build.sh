@@ -1,0 +1,151 @@
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+# See file LICENSE for terms.
+#
+# Our own software, built natively in a suite's tree (chroot), and the agent.
+
+# The agent that runs commands in guests, and runs QEMU here: static, one
+# program for this machine and all suites
+lab_agent()
+{
+    local sum dir
+
+    sum=$(cat "$LAB_DIR"/agent/*.[ch] | sha256sum | cut -c1-10)
+    dir=$LAB_CACHE/agent-$sum
+    LAB_AGENT=$dir/vmplab-agent
+    [ -x "$LAB_AGENT" ] && return 0
+    mkdir -p "$dir"
+    gcc -std=c11 -O2 -g -Wall -static -o "$LAB_AGENT.tmp" \
+        "$LAB_DIR"/agent/*.c || lab_die "cannot compile contrib/lab/agent"
+    mv "$LAB_AGENT.tmp" "$LAB_AGENT"
+}
+
+# Lists the checkout's files: what git knows or would add; without git, all
+lab_source_list()
+{
+    if git -C "$LAB_SOURCE" rev-parse --git-dir >/dev/null 2>&1; then
+        git -C "$LAB_SOURCE" -c core.quotePath=false ls-files -co \
+            --exclude-standard
+    else
+        (cd "$LAB_SOURCE" &&
+         find . -type f ! -path './.git/*' ! -name '*.o' ! -name '*.lo' \
+              -printf '%P\n')
+    fi | LC_ALL=C sort -u | while IFS= read -r file; do
+        # git still lists files that were removed but not committed
+        [ ! -f "$LAB_SOURCE/$file" ] || printf '%s\n' "$file"
+    done
+}
+
+# What a build depends on, apart from the suite's tree
+lab_source_sum()
+{
+    (cd "$LAB_SOURCE" &&
+     xargs -d '\n' stat -c '%n %s %Y %Z %a' <"$1" | sha256sum)
+}
+
+# Brings the copy of the sources up to date, keeping the times of files that
+# did not change, so that make does only what is needed. The checkout itself
+# is never written to.
+lab_source_copy()
+{
+    local dir=$1 file
+
+    lab_source_list >"$dir/list.new"
+    if [ -e "$dir/list" ]; then
+        LC_ALL=C comm -23 "$dir/list" "$dir/list.new" |
+            while IFS= read -r file; do
+                rm -f "$dir/src/$file"
+            done
+    fi
+    (cd "$LAB_SOURCE" &&
+     xargs -d '\n' cp -pu --parents -t "$dir/src" <"$dir/list.new")
+    mv "$dir/list.new" "$dir/list"
+}
+
+# Everything is private to this step's mount namespace and goes away with it
+lab_build_mounts()
+{
+    local tree=$1 dir=$2 root=$2/root
+
+    mkdir -p "$root"
+    mount --bind "$tree" "$root"
+    mount -o remount,bind,ro "$root"
+    mount --rbind /dev "$root/dev"
+    mount -t proc proc "$root/proc"
+    mount -t tmpfs tmpfs "$root/tmp"
+    mount --bind "$dir/src" "$root/vmp/src"
+    mount --bind "$dir/obj" "$root/vmp/obj"
+    mount --bind "$dir/install" "$root/opt/vmp"
+}
+
+# What runs in the suite's tree. Configures again when a build file changed.
+lab_build_script()
+{
+    cat <<'END'
+set -eu
+cd /vmp/src
+newer=
+if [ -e /vmp/obj/config.status ]; then
+    newer=$(find . \( -name configure.ac -o -name '*.am' -o -name '*.m4' \
+                      -o -name autogen.sh \) -newer /vmp/obj/config.status \
+                 ! -name aclocal.m4 ! -path './autom4te.cache/*' | head -n1)
+fi
+if [ ! -e /vmp/obj/config.status ] || [ ! -e configure ] ||
+   [ -n "$newer" ]; then
+    rm -f /vmp/obj/config.status
+    ./autogen.sh
+    cd /vmp/obj
+    /vmp/src/configure --prefix=/opt/vmp --enable-lab-tests "$@"
+fi
+cd /vmp/obj
+make -j"$(nproc)"
+make install
+END
+}
+
+# Runs in a step of its own
+lab_build_run()
+{
+    local tree=$1 dir=$2
+
+    lab_build_mounts "$tree" "$dir"
+    lab_build_script >"$dir/obj/.build.sh"
+    # shellcheck disable=SC2086 # configure's arguments are words
+    nice -n 10 chroot "$dir/root" /usr/bin/env -i HOME=/tmp LC_ALL=C.UTF-8 \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+        /bin/bash /vmp/obj/.build.sh ${VMPLAB_CONFIGURE_ARGS:-}
+}
+
+# Builds and installs the checkout for a suite; leaves the directory that
+# guests see as /opt/vmp in $LAB_VMP
+lab_build()
+{
+    local suite=$1 tree dir sum
+
+    if [ "${VMPLAB_NO_BUILD:-0}" = 1 ] ||
+       [ ! -e "$LAB_SOURCE/configure.ac" ]; then
+        LAB_VMP=$LAB_CACHE/empty
+        mkdir -p "$LAB_VMP"
+        lab_say "without a build of our own: VMPLAB_NO_BUILD is set, or the" \
+                "checkout has no configure.ac"
+        return 0
+    fi
+
+    tree=$(lab_rootfs_path "$suite")
+    sum=$(echo "$LAB_SOURCE $tree ${VMPLAB_CONFIGURE_ARGS:-}" | sha256sum |
+          cut -c1-10)
+    dir=$LAB_CACHE/build/$suite-$sum
+    LAB_VMP=$dir/install
+    mkdir -p "$dir"/{src,obj,install}
+
+    lab_source_list >"$dir/list.now"
+    sum=$(lab_source_sum "$dir/list.now")
+    rm -f "$dir/list.now"
+    [ "$(cat "$dir/done" 2>/dev/null)" != "$sum" ] || return 0
+    rm -f "$dir/done"
+    lab_source_copy "$dir"
+    lab_say "building for $suite"
+    lab_step "$LAB_CACHE/log/build-$suite.log" "build for $suite" \
+             "$LAB_SELF" _build_run "$tree" "$dir"
+    echo "$sum" >"$dir/done"
+}

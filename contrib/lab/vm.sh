@@ -1,0 +1,112 @@
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+# See file LICENSE for terms.
+#
+# The hosts: one QEMU each. KVM where there is one, else emulation.
+
+# A process is named by number and start time: numbers are used again
+lab_process_start()
+{
+    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+}
+
+lab_process_save()
+{
+    echo "$1 $(lab_process_start "$1")" >"$2"
+}
+
+# Prints the number of the process in a file if that very one still runs
+lab_process_alive()
+{
+    local pid start
+
+    read -r pid start <"$1" 2>/dev/null || return 1
+    [ -n "$start" ] && [ "$(lab_process_start "$pid")" = "$start" ] || return 1
+    echo "$pid"
+}
+
+lab_process_stop()
+{
+    local pid i
+
+    pid=$(lab_process_alive "$1") || return 0
+    kill "$pid" 2>/dev/null || return 0
+    for ((i = 0; i < 100; i++)); do
+        lab_process_alive "$1" >/dev/null || return 0
+        sleep 0.05
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+}
+
+lab_vm_start()
+{
+    local i=$1 hosts=$2 tree=$3 mac name
+
+    mac=$(printf '%02x' "$i")
+    name=$(lab_host_name "$i")
+    # The agent ends QEMU after its life, or together with itself
+    setsid nice -n 5 "$LAB_RUN/vmplab-agent" vm --life "${VMPLAB_LIFE:-21600}" \
+        --tap "$(lab_netns_path "$(lab_leaf_of "$i")"):data$i" \
+        --tap "$(lab_netns_path "$LAB_MGMT"):mgmt$i" \
+        -- qemu-system-x86_64 -name "vmplab-$name" -nodefaults \
+        -no-user-config -display none -no-reboot \
+        -serial "file:$LAB_RUN/console.$name" \
+        -M q35 -accel kvm -accel tcg,thread=multi \
+        -cpu max,erms=off,fsrm=off,la57=off -smp 1 -m "${VMPLAB_MEM:-1280}" \
+        -kernel "$LAB_KERNEL/vmlinux" -initrd "$LAB_RUN/initrd.img" \
+        -virtfs "$(lab_vm_share root "$tree")" \
+        -virtfs "$(lab_vm_share vmp "$LAB_VMP")" \
+        -virtfs "$(lab_vm_share modules "$LAB_KERNEL/modules")" \
+        -netdev tap,id=data,fd=10 -netdev tap,id=mgmt,fd=11 \
+        -device "virtio-net-pci,netdev=data,romfile=,mac=52:54:00:00:01:$mac" \
+        -device "virtio-net-pci,netdev=mgmt,romfile=,mac=52:54:00:00:02:$mac" \
+        -device virtio-rng-pci \
+        -append "console=ttyS0 quiet panic=-1 mitigations=off \
+vmplab.host=$i vmplab.hosts=$hosts" \
+        </dev/null >"$LAB_RUN/qemu.$name" 2>&1 8>&- 9>&- &
+    lab_process_save $! "$LAB_RUN/vm.$i"
+}
+
+lab_vm_share()
+{
+    # A comma ends an option's value unless doubled
+    printf 'local,mount_tag=%s,path=%s,security_model=none,readonly=on,%s' \
+           "$1" "${2//,/,,}" "multidevs=remap"
+}
+
+lab_vm_failed()
+{
+    local name
+
+    name=$(lab_host_name "$1")
+    cat "$LAB_RUN/qemu.$name" >&2
+    tail -n 15 "$LAB_RUN/console.$name" >&2 || true
+    lab_die "host $name $2"
+}
+
+# Until the agent answers, and the device is there
+lab_vm_wait()
+{
+    local i=$1 end=$((SECONDS + ${VMPLAB_BOOT_TIMEOUT:-120}))
+
+    while [ $SECONDS -lt $end ]; do
+        lab_process_alive "$LAB_RUN/vm.$i" >/dev/null ||
+            lab_vm_failed "$i" "has ended during its start"
+        if lab_agent_exec "$i" --connect 2 -- true 2>/dev/null; then
+            lab_agent_exec "$i" -- test -e /sys/class/infiniband/rxe0 ||
+                lab_vm_failed "$i" "has no rxe0"
+            return 0
+        fi
+    done
+    lab_vm_failed "$i" "does not answer"
+}
+
+# lab_agent_exec I [OPTIONS] -- CMD...
+lab_agent_exec()
+{
+    local i=$1
+    shift
+
+    "$LAB_RUN/vmplab-agent" exec --netns "$(lab_netns_path "$LAB_MGMT")" \
+        --address "10.77.$i.2" "$@" </dev/null
+}
