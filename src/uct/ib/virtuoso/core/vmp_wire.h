@@ -19,6 +19,10 @@
 #define VMP_WIRE_VER_MIN  1
 #define VMP_WIRE_VER_MAX  1
 
+/** Version of the messages that every version must understand, whatever else it
+ *  speaks: CONNECT, CONNECT_ACK, GOODBYE, REJECT, DEAD. */
+#define VMP_WIRE_VER_BASE 1
+
 /** Feature bits, offered in CONNECT; a connection has the AND of both. */
 #define VMP_FEATURE_NONE  0
 
@@ -26,6 +30,15 @@
 /* Data frames: RC SENDs ---------------------------------------------------- */
 
 #define VMP_FRAME_HDR_LEN  32
+
+/** Frame sizes (header included) that two sides may agree on, bytes. */
+#define VMP_FRAME_SIZE_MIN 64
+#define VMP_FRAME_SIZE_MAX (1u << 24)
+
+#define VMP_QPN_MAX        0xffffffu    /**< 24 bits */
+#define VMP_PSN_MAX        0xffffffu    /**< 24 bits */
+#define VMP_FLOW_LABEL_MAX 0xfffffu     /**< 20 bits */
+#define VMP_PATH_BITS_MAX  0x7fu        /**< IB: 7 bits */
 
 typedef enum vmp_frame_type {
     VMP_FRAME_AM     = 1,       /**< A message with an SN */
@@ -66,7 +79,8 @@ void vmp_frame_pack(void *buf, const vmp_frame_t *frame);
 /**
  * Read and check a frame of `byte_len` bytes as received.
  *
- * @return 0, or -1: too short, version or type unknown, or length does not fit.
+ * @return 0, or -1: too short, version or type unknown, path, incarnation or
+ *         epoch out of range, or length is not that of the payload.
  */
 int vmp_frame_unpack(const void *buf, size_t byte_len, vmp_frame_t *frame);
 
@@ -101,7 +115,9 @@ typedef enum vmp_ctl_type {
     VMP_CTL_GOODBYE     = 8,    /**< Sender's interface closes or the connection
                                      has failed there, see reason */
     VMP_CTL_REJECT      = 9,    /**< Answer to CONNECT: cannot, see reason */
-    VMP_CTL_DEAD        = 10    /**< (path, epoch) is dead or was never known */
+    VMP_CTL_DEAD        = 10,   /**< (path, epoch) is dead or was never known;
+                                     with reason RESOURCE: will not come */
+    VMP_CTL_LAST
 } vmp_ctl_type_t;
 
 typedef enum vmp_ctl_reason {
@@ -110,7 +126,8 @@ typedef enum vmp_ctl_reason {
     VMP_REASON_FAILED   = 2,    /**< A path died and could not be replaced */
     VMP_REASON_VERSION  = 3,    /**< No version in common */
     VMP_REASON_RESOURCE = 4,    /**< Out of QPs or memory */
-    VMP_REASON_STALE    = 5     /**< Connection or incarnation is not known */
+    VMP_REASON_STALE    = 5,    /**< Connection or incarnation is not known */
+    VMP_REASON_LAST
 } vmp_ctl_reason_t;
 
 /**
@@ -131,9 +148,13 @@ typedef struct vmp_ctl_msg {
     uint32_t        src_incarn;     /**< Sender's incarnation of it, never 0 */
     uint32_t        dst_conn;       /**< Receiver's; valid if incarn != 0 */
     uint32_t        dst_incarn;     /**< 0: not known to the sender yet */
+    uint32_t        src_qpn;        /**< Control QP it was sent from, where an
+                                         answer may go if the receiver does not
+                                         know the sender otherwise, */
+    vmp_rail_addr_t src_rail;       /**< and that QP's rail */
 
     /* CONNECT, CONNECT_ACK */
-    uint8_t         ver_min;
+    uint8_t         ver_min;        /**< REJECT too */
     uint8_t         ver_max;
     uint8_t         num_paths;      /**< Most paths wanted; PATH_ASK too */
     uint32_t        features;
@@ -149,7 +170,7 @@ typedef struct vmp_ctl_msg {
     uint8_t         mtu;
     uint8_t         max_rd_atomic;
     uint32_t        epoch;
-    uint32_t        entropy;        /**< PATH_REQ */
+    uint32_t        entropy;        /**< REQ; REP: the same again */
     uint32_t        qpn;            /**< Sender's QP: REQ, REP */
     uint32_t        psn;            /**< Sender's first PSN: REQ, REP */
 } vmp_ctl_msg_t;
