@@ -1,0 +1,26 @@
+#!/bin/bash
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+#
+# See file LICENSE for terms.
+#
+# labels: full
+# timeout: 400
+#
+# MPICH across both hosts over vmp alone, contents verified. Debian's MPICH has
+# no network but UCX: that it used us, the lanes say.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib_mpi.sh
+. "$LAB_TEST_DIR/lib_mpi.sh"
+
+lab_start
+app=$LIBEXEC/vmp_mpi_check.mpich
+mpi_run "vmprun mpirun" 180 env "${TEST_ENV[@]}" "${LAUNCH[@]}" \
+        mpirun.mpich --host a,b -np 2 "$app" --time-limit 170 &&
+    mpi_check "vmprun mpirun"
+mpi_run "mpirun vmprun" 130 env "${TEST_ENV[@]}" \
+        mpirun.mpich --host a,b -np 2 "${LAUNCH[@]}" "$app" --quick &&
+    mpi_check "mpirun vmprun"
+lab_end
