@@ -22,26 +22,47 @@
 #include <ucs/sys/stubs.h>
 
 
+/* UCX frees what it gets from a transport by ucs_free(). */
+void *ucs_calloc(size_t count, size_t size, const char *name);
+
+
 #define UCT_VMP_WEAK_COMMON(_macro) \
+    _macro(ucs_calloc) \
     _macro(ucs_class_call_cleanup_chain) \
+    _macro(ucs_class_check_new_func_result) \
+    _macro(ucs_class_free) \
+    _macro(ucs_class_malloc) \
     _macro(ucs_config_clone_double) \
+    _macro(ucs_config_clone_int) \
     _macro(ucs_config_clone_string) \
     _macro(ucs_config_clone_table) \
     _macro(ucs_config_clone_uint) \
     _macro(ucs_config_clone_ulong) \
+    _macro(ucs_config_help_enum) \
     _macro(ucs_config_help_generic) \
+    _macro(ucs_config_help_table) \
     _macro(ucs_config_release_nop) \
     _macro(ucs_config_release_string) \
     _macro(ucs_config_release_table) \
-    _macro(ucs_config_sprintf_double) \
+    _macro(ucs_config_sprintf_bool) \
+    _macro(ucs_config_sprintf_bw) \
+    _macro(ucs_config_sprintf_enum) \
+    _macro(ucs_config_sprintf_hex) \
     _macro(ucs_config_sprintf_memunits) \
     _macro(ucs_config_sprintf_string) \
+    _macro(ucs_config_sprintf_time) \
     _macro(ucs_config_sprintf_uint) \
-    _macro(ucs_config_sscanf_double) \
+    _macro(ucs_config_sprintf_ulunits) \
+    _macro(ucs_config_sscanf_bool) \
+    _macro(ucs_config_sscanf_bw) \
+    _macro(ucs_config_sscanf_enum) \
+    _macro(ucs_config_sscanf_hex) \
     _macro(ucs_config_sscanf_memunits) \
     _macro(ucs_config_sscanf_string) \
     _macro(ucs_config_sscanf_table) \
+    _macro(ucs_config_sscanf_time) \
     _macro(ucs_config_sscanf_uint) \
+    _macro(ucs_config_sscanf_ulunits) \
     _macro(ucs_global_opts) \
     _macro(ucs_log_dispatch) \
     _macro(ucs_status_string) \
@@ -60,10 +81,12 @@
     _macro(uct_md_config_table) \
     _macro(uct_tl_register)
 
+/* What one of the versions uses */
 #if UCT_VMP_ABI_UCP_CACHES_REG
-#  define UCT_VMP_WEAK_RCACHE(_macro)
+#  define UCT_VMP_WEAK_VERSION(_macro) \
+    _macro(ucs_config_doc_nop)
 #else
-#  define UCT_VMP_WEAK_RCACHE(_macro) \
+#  define UCT_VMP_WEAK_VERSION(_macro) \
     _macro(ucs_rcache_create) \
     _macro(ucs_rcache_destroy) \
     _macro(ucs_rcache_get) \
@@ -72,7 +95,7 @@
 
 #define UCT_VMP_WEAK_SYMBOLS(_macro) \
     UCT_VMP_WEAK_COMMON(_macro) \
-    UCT_VMP_WEAK_RCACHE(_macro)
+    UCT_VMP_WEAK_VERSION(_macro)
 
 #define UCT_VMP_WEAK_PRAGMA_(_text)  _Pragma(#_text)
 #define UCT_VMP_WEAK_PRAGMA(_symbol) UCT_VMP_WEAK_PRAGMA_(weak _symbol)
