@@ -24,7 +24,14 @@
  * connect while the application does not poll. For every connection there is
  * exactly one VMP_EV_CONN, before any other event of it, and exactly one
  * VMP_EV_CONN_GONE, after which its slot may come back with a higher
- * incarnation.
+ * incarnation. At most one connection to a peer (id, role) is alive, that is,
+ * before CONN_FAILED, PEER_CLOSED or VMP_CMD_FAIL: a new one may exist while
+ * the old one is drained. Commands that name a connection or path which is gone
+ * are ignored.
+ *
+ * A VMP_CMD_CONNECT that finds the connection alive raises no event of its own.
+ * If there is no memory to make one, CONN_FAILED comes with `slot` UINT32_MAX
+ * and `peer_id`, and no other event.
  */
 typedef struct vmp_ctl vmp_ctl_t;
 
@@ -62,12 +69,16 @@ typedef enum vmp_ev_type {
     VMP_EV_PATH_READY,      /**< QP may receive; sending only after PATH_UP or a
                                  frame that came in on it */
     VMP_EV_PATH_UP,         /**< QP may send */
-    VMP_EV_PATH_DOWN,       /**< QP is in ERR: drain it, then PATH_DRAINED */
-    VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. Each of its
-                                 paths gets PATH_DOWN too */
+    VMP_EV_PATH_DOWN,       /**< QP is in ERR: drain it, then PATH_DRAINED.
+                                 Without the connection's end before it: only
+                                 for a path that was READY and never UP, which
+                                 the leader gave up; others go on */
+    VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. PATH_DOWN of
+                                 each of its paths follows. Not sent after
+                                 VMP_CMD_FAIL was taken */
     VMP_EV_PEER_CLOSED,     /**< Peer's interface closed in good order: deliver
-                                 what is there, send nothing more. Each of its
-                                 paths gets PATH_DOWN too */
+                                 what is there, send nothing more. PATH_DOWN of
+                                 each of its paths follows */
     VMP_EV_CONN_GONE        /**< Last event: all its QPs are destroyed */
 } vmp_ev_type_t;
 

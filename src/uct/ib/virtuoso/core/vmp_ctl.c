@@ -1,0 +1,362 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core/vmp_ctl_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+/* Splitmix64: good enough to spread values, and repeatable in tests */
+uint64_t vmp_ctl_random(vmp_ctl_t *ctl)
+{
+    uint64_t x;
+
+    ctl->rng += 0x9e3779b97f4a7c15ull;
+    x         = ctl->rng;
+    x         = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x         = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
+vmp_ctl_t *vmp_ctl_create(const vmp_ctl_params_t *params)
+{
+    vmp_ctl_t *ctl = calloc(1, sizeof(*ctl));
+
+    if (ctl == NULL) {
+        return NULL;
+    }
+
+    ctl->params      = *params;
+    ctl->attr        = *params->attr;
+    ctl->params.attr = &ctl->attr;
+    ctl->rng         = vmp_port_random(params->port);
+    ctl->answer_seq  = (uint32_t)vmp_ctl_random(ctl);
+    ctl->next_incarn = 1;
+    return ctl;
+}
+
+void vmp_ctl_destroy(vmp_ctl_t *ctl)
+{
+    vmp_ctl_msg_t msg = {.type = VMP_CTL_GOODBYE};
+    vmp_ctl_conn_t *conn;
+    uint32_t slot;
+    unsigned i;
+
+    for (slot = 0; slot < ctl->num_slots; slot++) {
+        conn = ctl->slots[slot];
+        if (conn == NULL) {
+            continue;
+        }
+
+        /* Nobody will be there to repeat it, so several at once, each from
+         * another control QP */
+        msg.reason = (conn->state == VMP_CTL_CONN_DYING) ? conn->bye_reason :
+                     VMP_REASON_CLOSED;
+        for (i = 0; (i < VMP_CTL_CLOSE_COPIES) &&
+             (conn->peer_incarn != 0) &&
+             ((conn->state != VMP_CTL_CONN_DYING) || (conn->goodbyes > 0));
+             i++) {
+            vmp_ctl_conn_send(conn, &msg);
+            conn->send_seq++;
+        }
+
+        vmp_ctl_path_free_all(conn);
+        vmp_ctl_conn_free(conn);
+    }
+
+    vmp_ctl_peers_free(ctl);
+    free(ctl->heap);
+    free(ctl->slots);
+    free(ctl);
+}
+
+
+/* Output */
+
+static void ctl_send(vmp_ctl_t *ctl, vmp_ctl_msg_t *msg, uint32_t seq,
+                     const vmp_rail_addr_t *dest, uint32_t qpn)
+{
+    unsigned ud   = seq % ctl->attr.num_ud;
+    unsigned rail = (seq / ctl->attr.num_ud) % ctl->attr.num_rails;
+    uint8_t buf[VMP_CTL_MAX_LEN];
+    size_t length;
+
+    msg->src_qpn  = ctl->attr.ud_qpn[rail][ud];
+    msg->src_rail = ctl->attr.addr[rail];
+    length        = vmp_ctl_msg_pack(buf, msg);
+    vmp_port_ctl_send(ctl->params.port, rail, ud, dest, qpn, buf, length);
+}
+
+void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
+{
+    vmp_ctl_t *ctl = conn->ctl;
+    unsigned remote;
+
+    msg->version    = conn->version;
+    msg->role       = conn->role;
+    msg->src_id     = ctl->params.id;
+    msg->dst_id     = conn->peer_id;
+    msg->src_conn   = conn->slot;
+    msg->src_incarn = conn->incarn;
+    msg->dst_conn   = conn->peer_conn;
+    msg->dst_incarn = conn->peer_incarn;
+
+    /* All of ours first: they differ in UDP source port, so in the way through
+     * the network; the peer's differ only in their queue */
+    remote = (conn->send_seq / (ctl->attr.num_ud * ctl->attr.num_rails)) %
+             conn->iface.num_ud;
+    vmp_trace("vmp: send %s to %016lx, incarnation %u, path %u, epoch %u",
+              vmp_ctl_type_str(msg->type), (unsigned long)conn->peer_id,
+              conn->incarn, msg->path, msg->epoch);
+    ctl_send(ctl, msg, conn->send_seq, &conn->rail,
+             conn->iface.ud_qpn[remote]);
+}
+
+void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,
+                    vmp_ctl_type_t type, vmp_ctl_reason_t reason, uint64_t now)
+{
+    vmp_ctl_msg_t out = {
+        .type       = type,
+        .reason     = reason,
+        .role       = (in->src_id == in->dst_id) ? !in->role : 0,
+        .src_id     = in->dst_id,
+        .dst_id     = in->src_id,
+        .src_conn   = in->dst_conn,
+        .src_incarn = in->dst_incarn,
+        .dst_conn   = in->src_conn,
+        .dst_incarn = in->src_incarn,
+        .ver_min    = VMP_WIRE_VER_MIN,
+        .ver_max    = VMP_WIRE_VER_MAX,
+        .path       = in->path,
+        .epoch      = in->epoch
+    };
+
+    /* No answers to answers, so no loops */
+    if ((in->type == VMP_CTL_GOODBYE) || (in->type == VMP_CTL_REJECT) ||
+        (in->type == VMP_CTL_DEAD)) {
+        return;
+    }
+
+    if (ctl->answer_time < now) {
+        ctl->answer_time = now;
+    } else if (ctl->answer_time - now >
+               VMP_CTL_ANSWER_BURST * VMP_CTL_ANSWER_INTERVAL) {
+        return;                 /* The sender will repeat it */
+    }
+
+    ctl->answer_time += VMP_CTL_ANSWER_INTERVAL;
+    vmp_debug("vmp: answer %s of %016lx with %s: %s",
+              vmp_ctl_type_str(in->type), (unsigned long)in->src_id,
+              vmp_ctl_type_str(type), vmp_ctl_reason_str(reason));
+    ctl_send(ctl, &out, ctl->answer_seq++, &in->src_rail, in->src_qpn);
+}
+
+void vmp_ctl_ev_push(const vmp_ctl_conn_t *conn, vmp_ev_type_t type,
+                     const vmp_ev_t *ev)
+{
+    vmp_ev_t *copy = malloc(sizeof(*copy));
+
+    if (copy == NULL) {
+        vmp_error("vmp: out of memory, an event of the connection to %016lx "
+                  "is lost", (unsigned long)conn->peer_id);
+        return;
+    }
+
+    *copy         = *ev;
+    copy->type    = type;
+    copy->slot    = conn->slot;
+    copy->incarn  = conn->incarn;
+    copy->peer_id = conn->peer_id;
+    copy->role    = conn->role;
+    vmp_spsc_push(conn->ctl->params.evs, &copy->super);
+}
+
+
+/* Input */
+
+/* Whether it comes from the very connection that ours is connected to */
+static int is_from_peer(const vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
+{
+    return (msg->src_conn == conn->peer_conn) &&
+           (msg->src_incarn == conn->peer_incarn);
+}
+
+static void recv_on_conn(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
+                         uint8_t role, uint64_t now)
+{
+    vmp_ctl_conn_t *conn = vmp_ctl_slot_find(ctl, msg->dst_conn,
+                                             msg->dst_incarn);
+
+    if ((conn == NULL) || (conn->peer_id != msg->src_id) ||
+        (conn->role != role)) {
+        vmp_ctl_answer(ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
+        return;
+    }
+
+    switch (msg->type) {
+    case VMP_CTL_CONNECT_ACK:
+        vmp_ctl_conn_recv_ack(conn, msg, now);
+        return;
+    case VMP_CTL_REJECT:
+        vmp_ctl_conn_recv_reject(conn, msg, now);
+        return;
+    case VMP_CTL_GOODBYE:
+        vmp_ctl_conn_recv_goodbye(conn, msg, now);
+        return;
+    default:
+        break;
+    }
+
+    if (conn->state == VMP_CTL_CONN_CONNECTING) {
+        return;     /* Has overtaken CONNECT_ACK, will be repeated */
+    }
+
+    if ((conn->state == VMP_CTL_CONN_DYING) || !is_from_peer(conn, msg)) {
+        vmp_ctl_answer(ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
+        return;
+    }
+
+    if ((msg->version != conn->version) && (msg->type != VMP_CTL_DEAD)) {
+        vmp_debug("vmp: %s of version %u on a connection of version %u dropped",
+                  vmp_ctl_type_str(msg->type), msg->version, conn->version);
+        return;
+    }
+
+    conn->heard = now;
+    if (msg->type == VMP_CTL_DISCONNECT) {
+        conn->peer_is_idle = 1;
+        return;
+    }
+
+    vmp_ctl_path_recv(conn, msg, now);
+}
+
+void vmp_ctl_recv(vmp_ctl_t *ctl, unsigned rail, const void *data,
+                  size_t length, uint64_t now)
+{
+    vmp_ctl_msg_t msg;
+    uint8_t role;
+
+    if (vmp_ctl_msg_unpack(data, length, &msg) < 0) {
+        vmp_debug("vmp: control datagram of %zu bytes on rail %u is not ours, "
+                  "dropped", length, rail);
+        return;
+    }
+
+    vmp_trace("vmp: got %s from %016lx, incarnation %u, path %u, epoch %u",
+              vmp_ctl_type_str(msg.type), (unsigned long)msg.src_id,
+              msg.src_incarn, msg.path, msg.epoch);
+
+    if (msg.dst_id != ctl->params.id) {
+        /* The control QP's number was another interface's before, which is gone
+         * for ever: its peer need not wait */
+        vmp_ctl_answer(ctl, &msg, (msg.type == VMP_CTL_CONNECT) ?
+                       VMP_CTL_REJECT : VMP_CTL_GOODBYE, VMP_REASON_STALE,
+                       now);
+        return;
+    }
+
+    if (msg.src_id == ctl->params.id) {
+        role = !msg.role;
+    } else if (msg.role == 0) {
+        role = 0;
+    } else {
+        return;
+    }
+
+    if (msg.type == VMP_CTL_CONNECT) {
+        vmp_ctl_conn_recv_connect(ctl, &msg, role, now);
+    } else {
+        recv_on_conn(ctl, &msg, role, now);
+    }
+}
+
+
+/* Commands and timers */
+
+static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
+{
+    vmp_ctl_conn_t *conn;
+
+    if (cmd->type == VMP_CMD_CONNECT) {
+        vmp_ctl_conn_open(ctl, cmd, now);
+        return;
+    }
+
+    conn = vmp_ctl_slot_find(ctl, cmd->slot, cmd->incarn);
+    if (conn == NULL) {
+        return;
+    }
+
+    if (cmd->type == VMP_CMD_PATH_DRAINED) {
+        vmp_ctl_path_drained(conn, cmd->path, cmd->epoch);
+        return;
+    }
+
+    if (conn->state == VMP_CTL_CONN_DYING) {
+        return;
+    }
+
+    switch (cmd->type) {
+    case VMP_CMD_WANT_PATHS:
+        vmp_ctl_path_want(conn, cmd->num_paths, now);
+        break;
+    case VMP_CMD_FAIL:
+        vmp_ctl_conn_fail(conn, VMP_EV_CONN_GONE, VMP_OK, VMP_REASON_NONE,
+                          VMP_REASON_FAILED, now);
+        break;
+    case VMP_CMD_IDLE:
+        vmp_ctl_conn_idle(conn);
+        break;
+    default:
+        break;
+    }
+}
+
+uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    vmp_spsc_node_t *node;
+
+    while ((node = vmp_spsc_pop(ctl->params.cmds)) != NULL) {
+        command(ctl, (const vmp_cmd_t*)node, now);
+    }
+
+    /* Each timer that ran out is set to later than now, so this ends */
+    while ((ctl->heap_len > 0) && (ctl->heap[0]->resend_at <= now)) {
+        vmp_ctl_conn_timer(ctl->heap[0], now);
+    }
+
+    vmp_ctl_path_quarantine(ctl, now);
+    vmp_ctl_peer_expire(ctl, now);
+
+    if (ctl->heap_len > 0) {
+        next = ctl->heap[0]->resend_at;
+    }
+    if ((ctl->quarantine_head != NULL) && (ctl->quarantine_head->time < next)) {
+        next = ctl->quarantine_head->time;
+    }
+
+    return next;
+}
+
+void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up, uint64_t now)
+{
+    uint32_t i;
+
+    vmp_info("vmp: port of rail %u is %s", rail, is_up ? "up" : "down");
+    if (!is_up) {
+        return;
+    }
+
+    /* What waits need not wait out its back-off. The heap keeps its order when
+     * all get the same time. */
+    for (i = 0; i < ctl->heap_len; i++) {
+        ctl->heap[i]->resend_at = now;
+        ctl->heap[i]->rto_ms    = VMP_CTL_RTO_MIN / VMP_CTL_MSEC;
+    }
+}

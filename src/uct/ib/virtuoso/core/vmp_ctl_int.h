@@ -1,0 +1,331 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_CTL_INT_H_
+#define VMP_CTL_INT_H_
+
+#include "core/vmp_ctl.h"
+#include "core/vmp_log.h"
+
+
+/**
+ * What the files of control share. Everything runs in the helper thread.
+ *
+ *   vmp_ctl.c         life, datagram dispatch, commands, events, timers
+ *   vmp_ctl_table.c   slots, peers, the heap of connections that wait
+ *   vmp_ctl_conn.c    a connection: from CONNECT to GONE
+ *   vmp_ctl_wait.c    repeating what is not answered, and giving up
+ *   vmp_ctl_path.c    which paths, and agreeing on their QPs
+ *   vmp_ctl_qp.c      a path's QP: from creation to the end of its quarantine
+ *   vmp_entropy.c     which entropy values
+ */
+
+#define VMP_CTL_MSEC             1000000ull
+#define VMP_CTL_SEC              1000000000ull
+#define VMP_CTL_RTO_MIN          (20 * VMP_CTL_MSEC)
+#define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
+#define VMP_CTL_QUARANTINE       (2 * VMP_CTL_SEC)
+#define VMP_CTL_GOODBYES         6      /**< Copies, over 620 ms */
+#define VMP_CTL_CLOSE_COPIES     3      /**< At once, when closing */
+#define VMP_CTL_MAX_PENDING      16     /**< Paths of a connection coming up */
+#define VMP_CTL_MAX_DYING        128    /**< Dead QPs of a connection, beyond
+                                             which a peer gets no new ones */
+#define VMP_CTL_MAX_HALF_OPEN    4096   /**< Connections made by strangers */
+#define VMP_CTL_MAX_CONNS        (1u << 20)
+#define VMP_CTL_MAX_OLD_PEERS    4096   /**< Remembered without connection */
+#define VMP_CTL_PEER_MEMORY      (60 * VMP_CTL_SEC)
+#define VMP_CTL_ANSWER_BURST     256    /**< Answers to the unknown, */
+#define VMP_CTL_ANSWER_INTERVAL  (250 * 1000ull)    /**< then one each */
+#define VMP_CTL_FAILED_PORTS     8
+#define VMP_CTL_NO_TIMER         UINT32_MAX
+#define VMP_CTL_STR_MAX          96
+
+typedef struct vmp_ctl_conn vmp_ctl_conn_t;
+
+
+typedef enum vmp_ctl_path_state {
+    VMP_CTL_PATH_REQ_SENT,      /**< Leader: waits for REP */
+    VMP_CTL_PATH_REP_SENT,      /**< Follower: waits for RTU */
+    VMP_CTL_PATH_STATE_UP,
+    VMP_CTL_PATH_DYING          /**< QP in ERR, see quarantine */
+} vmp_ctl_path_state_t;
+
+
+/** One (path, epoch): a QP and what it was made with. */
+typedef struct vmp_ctl_path {
+    vmp_ctl_conn_t       *conn;
+    struct vmp_ctl_path  *next;             /**< Of conn->dying */
+    struct vmp_ctl_path  *fifo_next;        /**< Of ctl->quarantine */
+    vmp_port_qp_t        *qp;
+    uint64_t             time;              /**< Of creation; DYING: end of
+                                                 quarantine */
+    uint32_t             epoch;
+    uint32_t             entropy;
+    uint32_t             psn;
+    uint32_t             remote_qpn;
+    uint32_t             remote_psn;
+    uint8_t              index;
+    uint8_t              rail;
+    uint8_t              remote_rail;
+    uint8_t              mtu;
+    uint8_t              max_rd_atomic;
+    uint8_t              state;             /**< vmp_ctl_path_state_t */
+    uint8_t              is_connected;      /**< QP left INIT */
+    uint8_t              is_announced;      /**< The application knows it */
+    uint8_t              is_drained;
+    uint8_t              in_quarantine;
+} vmp_ctl_path_t;
+
+
+/** What stays of a path index when its QPs come and go. */
+typedef struct vmp_ctl_path_slot {
+    vmp_ctl_path_t *path;                   /**< NULL: none now */
+    uint32_t       epoch;                   /**< Highest used */
+    uint8_t        is_unavailable;          /**< Out of resources here or there:
+                                                 until the next WANT_PATHS */
+} vmp_ctl_path_slot_t;
+
+
+/** A peer interface. Outlives its connections by a while, so that their late
+ *  datagrams are known as such. */
+typedef struct vmp_ctl_peer {
+    uint64_t             id;
+    vmp_ctl_conn_t       *conn;             /**< The one alive, or NULL */
+    struct vmp_ctl_peer  *next;             /**< Without connection: FIFO */
+    struct vmp_ctl_peer  *prev;
+    uint64_t             forget_at;
+    uint32_t             max_incarn;        /**< Highest of its incarnations
+                                                 that we were connected to */
+    uint8_t              role;              /**< Ours */
+    uint8_t              num_failed;        /**< Total modulo 256 */
+    uint16_t             failed_ports[VMP_CTL_FAILED_PORTS];
+} vmp_ctl_peer_t;
+
+
+typedef enum vmp_ctl_conn_state {
+    VMP_CTL_CONN_CONNECTING,    /**< CONNECT sent, peer's slot not known */
+    VMP_CTL_CONN_CONNECTED,     /**< Parameters agreed */
+    VMP_CTL_CONN_DYING          /**< GOODBYEs and QPs run out */
+} vmp_ctl_conn_state_t;
+
+
+struct vmp_ctl_conn {
+    vmp_ctl_t            *ctl;
+    vmp_ctl_peer_t       *peer;             /**< NULL when DYING */
+    vmp_ctl_path_slot_t  *paths;            /**< num_paths of them */
+    vmp_ctl_path_t       *dying;
+    vmp_ctl_conn_t       *half_next;        /**< Half-open: FIFO */
+    vmp_ctl_conn_t       *half_prev;
+    uint64_t             peer_id;
+    uint64_t             wait_start;        /**< Of what it waits for now */
+    uint64_t             heard;             /**< Last valid datagram */
+    uint64_t             resend_at;
+    uint32_t             rto_ms;
+    uint32_t             tries;             /**< Resends since wait_start */
+    uint32_t             heap_index;        /**< VMP_CTL_NO_TIMER: no timer */
+    uint32_t             send_seq;          /**< Chooses the control QPs */
+    uint32_t             slot;
+    uint32_t             incarn;
+    uint32_t             peer_conn;
+    uint32_t             peer_incarn;       /**< 0: not known */
+    uint16_t             num_dying;
+    uint8_t              state;             /**< vmp_ctl_conn_state_t */
+    uint8_t              role;
+    uint8_t              is_leader;
+    uint8_t              version;           /**< Agreed */
+    uint8_t              num_paths;         /**< Agreed */
+    uint8_t              want;              /**< Paths to bring up */
+    uint8_t              has_user;          /**< The application asked for it */
+    uint8_t              is_half_open;      /**< A stranger's, in the FIFO */
+    uint8_t              goodbyes;          /**< DYING: copies left to send */
+    uint8_t              bye_reason;
+    uint8_t              is_warned;         /**< Of paths that do not come */
+    uint8_t              peer_is_idle;      /**< Said DISCONNECT */
+    vmp_rail_addr_t      rail;              /**< Peer's home rail */
+    vmp_iface_addr_t     iface;             /**< Peer's control QPs */
+};
+
+
+struct vmp_ctl {
+    vmp_ctl_params_t     params;
+    vmp_port_attr_t      attr;
+    uint64_t             rng;
+    vmp_ctl_conn_t       **slots;           /**< NULL: free */
+    uint32_t             num_slots;
+    uint32_t             next_free;         /**< Where to look first */
+    uint32_t             num_conns;
+    uint32_t             next_incarn;
+    void                 *peers;            /**< tsearch() tree */
+    vmp_ctl_peer_t       *old_head;         /**< Peers without connection */
+    vmp_ctl_peer_t       *old_tail;
+    uint32_t             num_old;
+    vmp_ctl_conn_t       *half_head;
+    vmp_ctl_conn_t       *half_tail;
+    uint32_t             num_half;
+    vmp_ctl_conn_t       **heap;            /**< By resend_at */
+    uint32_t             heap_len;
+    vmp_ctl_path_t       *quarantine_head;  /**< By end, since all as long */
+    vmp_ctl_path_t       *quarantine_tail;
+    uint64_t             answer_time;       /**< Next answer to unknown */
+    uint32_t             answer_seq;
+    uint8_t              is_half_warned;
+};
+
+
+/* vmp_ctl.c */
+
+uint64_t vmp_ctl_random(vmp_ctl_t *ctl);
+
+/** Fill in what every datagram of a connection carries and send it. */
+void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
+
+/** Answer a datagram that fits no connection of ours, at a limited rate. */
+void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,
+                    vmp_ctl_type_t type, vmp_ctl_reason_t reason,
+                    uint64_t now);
+
+/** Push an event of a connection; `ev` has what is not in every one. */
+void vmp_ctl_ev_push(const vmp_ctl_conn_t *conn, vmp_ev_type_t type,
+                     const vmp_ev_t *ev);
+
+
+/* vmp_ctl_table.c */
+
+/** Give a new connection a slot, an incarnation and room in the heap.
+ *  Return 0 or -1. */
+int vmp_ctl_slot_add(vmp_ctl_t *ctl, vmp_ctl_conn_t *conn);
+void vmp_ctl_slot_remove(vmp_ctl_t *ctl, vmp_ctl_conn_t *conn);
+vmp_ctl_conn_t *vmp_ctl_slot_find(const vmp_ctl_t *ctl, uint32_t slot,
+                                  uint32_t incarn);
+
+vmp_ctl_peer_t *vmp_ctl_peer_find(const vmp_ctl_t *ctl, uint64_t id,
+                                  uint8_t role);
+vmp_ctl_peer_t *vmp_ctl_peer_get(vmp_ctl_t *ctl, uint64_t id, uint8_t role);
+void vmp_ctl_peer_attach(vmp_ctl_t *ctl, vmp_ctl_peer_t *peer,
+                         vmp_ctl_conn_t *conn);
+void vmp_ctl_peer_detach(vmp_ctl_t *ctl, vmp_ctl_conn_t *conn, uint64_t now);
+void vmp_ctl_peer_expire(vmp_ctl_t *ctl, uint64_t now);
+void vmp_ctl_peers_free(vmp_ctl_t *ctl);
+
+void vmp_ctl_timer_set(vmp_ctl_conn_t *conn, uint64_t time);
+void vmp_ctl_timer_clear(vmp_ctl_conn_t *conn);
+
+void vmp_ctl_half_add(vmp_ctl_conn_t *conn);
+void vmp_ctl_half_remove(vmp_ctl_conn_t *conn);
+
+
+/* vmp_ctl_conn.c */
+
+/** VMP_CMD_CONNECT. */
+void vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now);
+
+/** VMP_CMD_IDLE. */
+void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn);
+
+void vmp_ctl_conn_recv_connect(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
+                               uint8_t role, uint64_t now);
+void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                           uint64_t now);
+void vmp_ctl_conn_recv_reject(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                              uint64_t now);
+void vmp_ctl_conn_recv_goodbye(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                               uint64_t now);
+
+/**
+ * End a connection: event, QPs to ERR, GOODBYE to the peer. `conn` may be gone
+ * on return.
+ *
+ * @param ev      VMP_EV_CONN_FAILED, VMP_EV_PEER_CLOSED, or VMP_EV_CONN_GONE:
+ *                none but the last, since the application knows.
+ * @param status  Of the event.
+ * @param reason  Of the event.
+ * @param bye     What to tell the peer; VMP_REASON_NONE: nothing.
+ */
+void vmp_ctl_conn_fail(vmp_ctl_conn_t *conn, vmp_ev_type_t ev,
+                       vmp_status_t status, vmp_ctl_reason_t reason,
+                       vmp_ctl_reason_t bye, uint64_t now);
+
+/** Free it if it is DYING and nothing is left of it. */
+void vmp_ctl_conn_check_gone(vmp_ctl_conn_t *conn);
+
+void vmp_ctl_conn_send_connect(vmp_ctl_conn_t *conn, vmp_ctl_type_t type);
+void vmp_ctl_conn_send_goodbye(vmp_ctl_conn_t *conn);
+
+/** Free without ceremony. [vmp_ctl_destroy] */
+void vmp_ctl_conn_free(vmp_ctl_conn_t *conn);
+
+/** "peer 0123456789abcdef at 10.0.0.1" */
+const char *vmp_ctl_conn_str(const vmp_ctl_conn_t *conn, char *buf);
+
+
+/* vmp_ctl_wait.c */
+
+/** Its timer has run out. It may be gone on return. */
+void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now);
+
+/** Something was done: if it waits for more, do so from now on. */
+void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);
+
+
+/* vmp_ctl_path.c */
+
+/** Whether a path is on its way, or should be. */
+int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn);
+
+/** Leader: request what is wanted and not there, some at a time. May fail the
+ *  connection: return -1, it may be gone. */
+int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now);
+
+/** Send again what waits for an answer. */
+void vmp_ctl_path_resend(vmp_ctl_conn_t *conn);
+
+/** VMP_CMD_WANT_PATHS and PATH_ASK. */
+void vmp_ctl_path_want(vmp_ctl_conn_t *conn, unsigned num_paths, uint64_t now);
+
+/** PATH_ASK, PATH_REQ, PATH_REP, PATH_RTU, DEAD, checked to be for this very
+ *  connection. It may be gone on return. */
+void vmp_ctl_path_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                       uint64_t now);
+
+
+/* vmp_ctl_qp.c */
+
+/** Make a path's QP and enter it in its slot. NULL: out of resources. */
+vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
+                                 uint32_t epoch, uint32_t entropy,
+                                 uint64_t now);
+
+/** Connect it to what a PATH_REQ or PATH_REP names. Return 0 or -1. */
+int vmp_ctl_path_connect(vmp_ctl_path_t *path, const vmp_ctl_msg_t *msg);
+
+void vmp_ctl_path_event(const vmp_ctl_path_t *path, vmp_ev_type_t type);
+void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now);
+
+/** Take a path out of use: QP to ERR and quarantine. */
+void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now);
+
+/** VMP_CMD_PATH_DRAINED. The connection may be gone on return. */
+void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch);
+
+/** Destroy QPs whose quarantine is over. */
+void vmp_ctl_path_quarantine(vmp_ctl_t *ctl, uint64_t now);
+
+/** Destroy all QPs of a connection at once. [vmp_ctl_destroy] */
+void vmp_ctl_path_free_all(vmp_ctl_conn_t *conn);
+
+
+/* vmp_entropy.c */
+
+/** Choose the entropy value of a path that is about to be requested. */
+uint32_t vmp_entropy_choose(vmp_ctl_conn_t *conn, unsigned path,
+                            uint32_t epoch);
+
+/** A path with this value has failed: not again soon. The connection is still
+ *  its peer's. */
+void vmp_entropy_failed(vmp_ctl_conn_t *conn, uint32_t entropy);
+
+
+#endif

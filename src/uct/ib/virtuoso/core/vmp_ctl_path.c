@@ -1,0 +1,475 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core/vmp_ctl_int.h"
+
+#include <stdlib.h>
+
+
+/* Messages */
+
+/* PATH_REQ or PATH_REP */
+static void send_qp(const vmp_ctl_path_t *path, vmp_ctl_type_t type)
+{
+    vmp_ctl_msg_t msg = {
+        .type          = type,
+        .path          = path->index,
+        .rail_index    = path->rail,
+        .mtu           = path->mtu,
+        .max_rd_atomic = path->max_rd_atomic,
+        .epoch         = path->epoch,
+        .entropy       = path->entropy,
+        .qpn           = vmp_port_qp_num(path->qp),
+        .psn           = path->psn,
+        .rail          = path->conn->ctl->attr.addr[path->rail]
+    };
+
+    vmp_ctl_conn_send(path->conn, &msg);
+}
+
+static void send_epoch(vmp_ctl_conn_t *conn, vmp_ctl_type_t type,
+                       unsigned index, uint32_t epoch, vmp_ctl_reason_t reason)
+{
+    vmp_ctl_msg_t msg = {
+        .type   = type,
+        .path   = index,
+        .epoch  = epoch,
+        .reason = reason
+    };
+
+    vmp_ctl_conn_send(conn, &msg);
+}
+
+
+/* No QP for this path: the first is needed, others are not.
+ * Return -1: the connection has failed and may be gone. */
+static int path_unavailable(vmp_ctl_conn_t *conn, unsigned index, uint64_t now)
+{
+    char str[VMP_CTL_STR_MAX];
+
+    conn->paths[index].is_unavailable = 1;
+    vmp_ctl_conn_str(conn, str);
+    if (index == 0) {
+        vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_WARN,
+                   "vmp: %s: no QP for the first path, so no connection. Free "
+                   "QPs or raise the limits (ulimit -l, device's maximum)",
+                   str);
+        vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_NO_MEMORY,
+                          VMP_REASON_RESOURCE, VMP_REASON_RESOURCE, now);
+        return -1;
+    }
+
+    if (!conn->is_warned) {
+        conn->is_warned = 1;
+        vmp_warn("vmp: %s: out of resources for path %u, going on with fewer "
+                 "than the %u paths wanted", str, index, conn->want);
+    }
+
+    return 0;
+}
+
+
+/* What is wanted */
+
+int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn)
+{
+    const vmp_ctl_path_slot_t *slot;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        slot = &conn->paths[i];
+        if (slot->path != NULL) {
+            if (slot->path->state != VMP_CTL_PATH_STATE_UP) {
+                return 1;
+            }
+        } else if ((i < conn->want) && !slot->is_unavailable) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+static unsigned num_pending(const vmp_ctl_conn_t *conn)
+{
+    unsigned count = 0;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        if ((conn->paths[i].path != NULL) &&
+            (conn->paths[i].path->state != VMP_CTL_PATH_STATE_UP)) {
+            count++;
+        }
+    }
+
+    return count;
+}
+
+/* Return -1: the connection has failed and may be gone */
+static int path_request(vmp_ctl_conn_t *conn, unsigned index, uint64_t now)
+{
+    uint32_t epoch       = conn->paths[index].epoch + 1;
+    vmp_ctl_path_t *path = NULL;
+    uint32_t entropy;
+
+    /* An epoch is never used twice, so the last one is the end of this path */
+    if (epoch != 0) {
+        entropy = vmp_entropy_choose(conn, index, epoch);
+        path    = vmp_ctl_path_new(conn, index, epoch, entropy, now);
+    }
+    if (path == NULL) {
+        return path_unavailable(conn, index, now);
+    }
+
+    path->state = VMP_CTL_PATH_REQ_SENT;
+    send_qp(path, VMP_CTL_PATH_REQ);
+    return 0;
+}
+
+int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    unsigned pending, i;
+
+    if (!conn->is_leader || (conn->state != VMP_CTL_CONN_CONNECTED)) {
+        return 0;
+    }
+
+    pending = num_pending(conn);
+    for (i = 0; (i < conn->want) && (pending < VMP_CTL_MAX_PENDING); i++) {
+        if ((conn->paths[i].path != NULL) || conn->paths[i].is_unavailable) {
+            continue;
+        }
+        if (path_request(conn, i, now) < 0) {
+            return -1;
+        }
+        pending++;
+    }
+
+    return 0;
+}
+
+static void send_ask(vmp_ctl_conn_t *conn)
+{
+    vmp_ctl_msg_t msg = {
+        .type      = VMP_CTL_PATH_ASK,
+        .num_paths = conn->want
+    };
+
+    vmp_ctl_conn_send(conn, &msg);
+}
+
+void vmp_ctl_path_resend(vmp_ctl_conn_t *conn)
+{
+    int is_missing = 0;
+    vmp_ctl_path_t *path;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        path = conn->paths[i].path;
+        if (path == NULL) {
+            is_missing |= (i < conn->want) && !conn->paths[i].is_unavailable;
+        } else if (path->state == VMP_CTL_PATH_REQ_SENT) {
+            send_qp(path, VMP_CTL_PATH_REQ);
+        } else if (path->state == VMP_CTL_PATH_REP_SENT) {
+            send_qp(path, VMP_CTL_PATH_REP);
+        }
+    }
+
+    if (is_missing && !conn->is_leader) {
+        send_ask(conn);
+    }
+}
+
+void vmp_ctl_path_want(vmp_ctl_conn_t *conn, unsigned num_paths, uint64_t now)
+{
+    unsigned i;
+
+    if (conn->state == VMP_CTL_CONN_CONNECTING) {
+        if (num_paths > conn->want) {       /* Cut down when agreed */
+            conn->want = num_paths;
+        }
+        return;
+    }
+
+    if (num_paths > conn->num_paths) {
+        num_paths = conn->num_paths;
+    }
+    for (i = 0; i < num_paths; i++) {
+        conn->paths[i].is_unavailable = 0;
+    }
+    if (num_paths > conn->want) {
+        conn->want = num_paths;
+    }
+
+    if (!vmp_ctl_path_is_waited(conn)) {
+        return;
+    }
+
+    if (conn->is_leader) {
+        if (vmp_ctl_path_start(conn, now) < 0) {
+            return;
+        }
+    } else {
+        send_ask(conn);
+    }
+    vmp_ctl_conn_kick(conn, now);
+}
+
+
+/* Input */
+
+static void recv_ask(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                     uint64_t now)
+{
+    unsigned want = (msg->num_paths < conn->num_paths) ? msg->num_paths :
+                    conn->num_paths;
+    unsigned i;
+
+    if (!conn->is_leader) {
+        return;
+    }
+
+    for (i = 0; i < want; i++) {
+        if (conn->paths[i].is_unavailable) {
+            send_epoch(conn, VMP_CTL_DEAD, i, conn->paths[i].epoch,
+                       VMP_REASON_RESOURCE);
+        }
+    }
+
+    if (want > conn->want) {
+        conn->want = want;
+        if (vmp_ctl_path_start(conn, now) == 0) {
+            vmp_ctl_conn_kick(conn, now);
+        }
+    }
+}
+
+static void recv_req_new(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                         uint64_t now)
+{
+    vmp_ctl_path_slot_t *slot = &conn->paths[msg->path];
+    vmp_ctl_path_t *path;
+
+    slot->is_unavailable = 0;
+    path                 = vmp_ctl_path_new(conn, msg->path, msg->epoch,
+                                            msg->entropy, now);
+    if (path == NULL) {
+        goto err;
+    }
+
+    path->state = VMP_CTL_PATH_REP_SENT;
+    if (vmp_ctl_path_connect(path, msg) < 0) {
+        vmp_ctl_path_retire(path, now);
+        goto err;
+    }
+
+    path->is_announced = 1;
+    vmp_ctl_path_event(path, VMP_EV_PATH_READY);
+    send_qp(path, VMP_CTL_PATH_REP);
+    vmp_ctl_conn_kick(conn, now);
+    return;
+
+err:
+    if (path_unavailable(conn, msg->path, now) == 0) {
+        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                   VMP_REASON_RESOURCE);
+    }
+}
+
+static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                     uint64_t now)
+{
+    vmp_ctl_path_slot_t *slot = &conn->paths[msg->path];
+    vmp_ctl_path_t *path      = slot->path;
+    char str[VMP_CTL_STR_MAX];
+
+    if (conn->is_leader) {
+        return;
+    }
+
+    if ((msg->epoch < slot->epoch) ||
+        ((msg->epoch == slot->epoch) && (path == NULL))) {
+        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                   slot->is_unavailable ? VMP_REASON_RESOURCE :
+                   VMP_REASON_NONE);
+        return;
+    }
+
+    if (msg->epoch == slot->epoch) {
+        /* A repeated one. If UP, the leader does not wait for us any more. */
+        if ((path->state == VMP_CTL_PATH_REP_SENT) &&
+            (path->remote_qpn == msg->qpn)) {
+            conn->send_seq++;
+            send_qp(path, VMP_CTL_PATH_REP);
+        }
+        return;
+    }
+
+    if (path != NULL) {
+        if (path->state == VMP_CTL_PATH_STATE_UP) {
+            vmp_error("vmp: %s has replaced path %u, which this version cannot "
+                      "survive", vmp_ctl_conn_str(conn, str), path->index);
+            vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED,
+                              VMP_ERR_CONNECTION_RESET, VMP_REASON_FAILED,
+                              VMP_REASON_FAILED, now);
+            return;
+        }
+        vmp_ctl_path_retire(path, now);
+    }
+
+    if (conn->num_dying < VMP_CTL_MAX_DYING) {
+        recv_req_new(conn, msg, now);
+    }
+}
+
+static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                     uint64_t now)
+{
+    vmp_ctl_path_t *path = conn->paths[msg->path].path;
+
+    if (!conn->is_leader) {
+        return;
+    }
+
+    if ((path == NULL) || (path->epoch != msg->epoch)) {
+        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                   VMP_REASON_NONE);
+        return;
+    }
+
+    if (path->entropy != msg->entropy) {
+        return;
+    }
+
+    if (path->state == VMP_CTL_PATH_STATE_UP) {
+        if (path->remote_qpn == msg->qpn) {
+            conn->send_seq++;
+            send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
+                       VMP_REASON_NONE);
+        }
+        return;
+    }
+
+    if (vmp_ctl_path_connect(path, msg) < 0) {
+        vmp_ctl_path_retire(path, now);
+        if (path_unavailable(conn, msg->path, now) < 0) {
+            return;
+        }
+        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                   VMP_REASON_RESOURCE);
+    } else {
+        vmp_ctl_path_up(path, now);
+        send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
+                   VMP_REASON_NONE);
+    }
+
+    if (vmp_ctl_path_start(conn, now) == 0) {
+        vmp_ctl_conn_kick(conn, now);
+    }
+}
+
+static void recv_rtu(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                     uint64_t now)
+{
+    vmp_ctl_path_t *path = conn->paths[msg->path].path;
+
+    if (conn->is_leader) {
+        return;
+    }
+
+    if ((path == NULL) || (path->epoch != msg->epoch)) {
+        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                   VMP_REASON_NONE);
+        return;
+    }
+
+    if (path->state == VMP_CTL_PATH_REP_SENT) {
+        vmp_ctl_path_up(path, now);
+        vmp_ctl_conn_kick(conn, now);
+    }
+}
+
+static void recv_dead(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                      uint64_t now)
+{
+    vmp_ctl_path_slot_t *slot = &conn->paths[msg->path];
+    vmp_ctl_path_t *path      = slot->path;
+    int is_refused            = msg->reason == VMP_REASON_RESOURCE;
+    char str[VMP_CTL_STR_MAX];
+
+    if (msg->epoch < slot->epoch) {
+        return;
+    }
+
+    if (path == NULL) {
+        /* The leader cannot name an epoch for what it cannot make */
+        if (!is_refused || conn->is_leader) {
+            return;
+        }
+    } else if (path->epoch != msg->epoch) {
+        return;
+    } else if (path->state == VMP_CTL_PATH_STATE_UP) {
+        vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+                   "vmp: %s: path %u is dead there, which this version cannot "
+                   "survive", vmp_ctl_conn_str(conn, str), path->index);
+        vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_CONNECTION_RESET,
+                          VMP_REASON_FAILED, VMP_REASON_FAILED, now);
+        return;
+    } else {
+        vmp_ctl_path_retire(path, now);
+    }
+
+    if (is_refused && (msg->path == 0)) {
+        vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+                   "vmp: %s has no QP for the first path",
+                   vmp_ctl_conn_str(conn, str));
+        vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_REJECTED,
+                          VMP_REASON_RESOURCE, VMP_REASON_FAILED, now);
+        return;
+    }
+
+    if (is_refused && (path_unavailable(conn, msg->path, now) < 0)) {
+        return;
+    }
+
+    if (vmp_ctl_path_start(conn, now) == 0) {
+        vmp_ctl_conn_kick(conn, now);
+    }
+}
+
+void vmp_ctl_path_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                       uint64_t now)
+{
+    if (msg->type == VMP_CTL_PATH_ASK) {
+        recv_ask(conn, msg, now);
+        return;
+    }
+
+    if (msg->path >= conn->num_paths) {
+        if (msg->type != VMP_CTL_DEAD) {
+            send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                       VMP_REASON_RESOURCE);
+        }
+        return;
+    }
+
+    switch (msg->type) {
+    case VMP_CTL_PATH_REQ:
+        recv_req(conn, msg, now);
+        break;
+    case VMP_CTL_PATH_REP:
+        recv_rep(conn, msg, now);
+        break;
+    case VMP_CTL_PATH_RTU:
+        recv_rtu(conn, msg, now);
+        break;
+    case VMP_CTL_DEAD:
+        recv_dead(conn, msg, now);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,215 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core/vmp_ctl_int.h"
+
+#include <stdlib.h>
+
+
+void vmp_ctl_path_event(const vmp_ctl_path_t *path, vmp_ev_type_t type)
+{
+    vmp_ev_t ev = {
+        .path        = path->index,
+        .rail        = path->rail,
+        .remote_rail = path->remote_rail,
+        .epoch       = path->epoch,
+        .entropy     = path->entropy,
+        .qp          = path->qp
+    };
+
+    vmp_ctl_ev_push(path->conn, type, &ev);
+}
+
+vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
+                                 uint32_t epoch, uint32_t entropy,
+                                 uint64_t now)
+{
+    vmp_ctl_t *ctl = conn->ctl;
+    vmp_ctl_path_t *path;
+
+    conn->paths[index].epoch = epoch;
+
+    path = calloc(1, sizeof(*path));
+    if (path == NULL) {
+        return NULL;
+    }
+
+    path->conn          = conn;
+    path->index         = index;
+    path->epoch         = epoch;
+    path->entropy       = entropy;
+    path->time          = now;
+    path->rail          = index % ctl->attr.num_rails;
+    path->psn           = vmp_ctl_random(ctl) & VMP_PSN_MAX;
+    path->mtu           = ctl->attr.path_mtu;
+    path->max_rd_atomic = ctl->attr.max_rd_atomic;
+    path->qp            = vmp_port_qp_create(ctl->params.port, path->rail);
+    if (path->qp == NULL) {
+        free(path);
+        return NULL;
+    }
+
+    conn->paths[index].path = path;
+    return path;
+}
+
+int vmp_ctl_path_connect(vmp_ctl_path_t *path, const vmp_ctl_msg_t *msg)
+{
+    vmp_port_qp_remote_t remote;
+
+    if (msg->mtu < path->mtu) {
+        path->mtu = msg->mtu;
+    }
+    if (msg->max_rd_atomic < path->max_rd_atomic) {
+        path->max_rd_atomic = msg->max_rd_atomic;
+    }
+    path->remote_qpn  = msg->qpn;
+    path->remote_psn  = msg->psn;
+    path->remote_rail = msg->rail_index;
+
+    remote.addr          = msg->rail;
+    remote.qpn           = msg->qpn;
+    remote.rq_psn        = msg->psn;
+    remote.sq_psn        = path->psn;
+    remote.entropy       = path->entropy;
+    remote.mtu           = path->mtu;
+    remote.max_rd_atomic = path->max_rd_atomic;
+
+    /* A failure on the way may leave it able to receive */
+    path->is_connected = 1;
+    return vmp_port_qp_connect(path->qp, &remote);
+}
+
+void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now)
+{
+    vmp_ctl_conn_t *conn = path->conn;
+    char str[VMP_CTL_STR_MAX];
+
+    path->state        = VMP_CTL_PATH_STATE_UP;
+    path->is_announced = 1;
+    vmp_ctl_path_event(path, VMP_EV_PATH_UP);
+    vmp_ctl_half_remove(conn);
+    vmp_debug("vmp: %s: path %u epoch %u up after %.1f ms: rail %u to %u, "
+              "entropy 0x%x (UDP port %u), QP 0x%x to 0x%x",
+              vmp_ctl_conn_str(conn, str), path->index, path->epoch,
+              (now - path->time) / 1e6, path->rail, path->remote_rail,
+              path->entropy, vmp_port_udp_sport(path->entropy),
+              vmp_port_qp_num(path->qp), path->remote_qpn);
+}
+
+static void dying_remove(vmp_ctl_path_t *path)
+{
+    vmp_ctl_path_t **prev = &path->conn->dying;
+
+    while (*prev != path) {
+        prev = &(*prev)->next;
+    }
+    *prev = path->next;
+    path->conn->num_dying--;
+}
+
+static void path_destroy(vmp_ctl_path_t *path)
+{
+    vmp_port_qp_destroy(path->qp);
+    free(path);
+}
+
+void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
+{
+    vmp_ctl_conn_t *conn = path->conn;
+    vmp_ctl_t *ctl       = conn->ctl;
+    char str[VMP_CTL_STR_MAX];
+
+    conn->paths[path->index].path = NULL;
+    if (!path->is_connected) {
+        path_destroy(path);
+        return;
+    }
+
+    vmp_port_qp_error(path->qp);
+    vmp_debug("vmp: %s: path %u epoch %u (entropy 0x%x, QP 0x%x) out of use",
+              vmp_ctl_conn_str(conn, str), path->index, path->epoch,
+              path->entropy, vmp_port_qp_num(path->qp));
+    if (path->state == VMP_CTL_PATH_STATE_UP) {
+        vmp_entropy_failed(conn, path->entropy);
+    }
+    if (path->is_announced) {
+        vmp_ctl_path_event(path, VMP_EV_PATH_DOWN);
+    }
+
+    path->state         = VMP_CTL_PATH_DYING;
+    path->time          = now + VMP_CTL_QUARANTINE;
+    path->in_quarantine = 1;
+    path->next          = conn->dying;
+    conn->dying         = path;
+    conn->num_dying++;
+
+    path->fifo_next = NULL;
+    if (ctl->quarantine_tail == NULL) {
+        ctl->quarantine_head = path;
+    } else {
+        ctl->quarantine_tail->fifo_next = path;
+    }
+    ctl->quarantine_tail = path;
+}
+
+static void path_check_end(vmp_ctl_path_t *path)
+{
+    vmp_ctl_conn_t *conn = path->conn;
+
+    if (path->in_quarantine || (path->is_announced && !path->is_drained)) {
+        return;
+    }
+
+    dying_remove(path);
+    path_destroy(path);
+    vmp_ctl_conn_check_gone(conn);
+}
+
+void vmp_ctl_path_quarantine(vmp_ctl_t *ctl, uint64_t now)
+{
+    vmp_ctl_path_t *path;
+
+    while (((path = ctl->quarantine_head) != NULL) && (path->time <= now)) {
+        ctl->quarantine_head = path->fifo_next;
+        if (ctl->quarantine_head == NULL) {
+            ctl->quarantine_tail = NULL;
+        }
+
+        path->in_quarantine = 0;
+        path_check_end(path);
+    }
+}
+
+void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch)
+{
+    vmp_ctl_path_t *path;
+
+    for (path = conn->dying; path != NULL; path = path->next) {
+        if ((path->index == index) && (path->epoch == epoch)) {
+            path->is_drained = 1;
+            path_check_end(path);
+            return;
+        }
+    }
+}
+
+void vmp_ctl_path_free_all(vmp_ctl_conn_t *conn)
+{
+    vmp_ctl_path_t *path;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        if (conn->paths[i].path != NULL) {
+            path_destroy(conn->paths[i].path);
+        }
+    }
+
+    while ((path = conn->dying) != NULL) {
+        conn->dying = path->next;
+        path_destroy(path);
+    }
+}

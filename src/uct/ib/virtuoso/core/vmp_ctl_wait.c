@@ -1,0 +1,137 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core/vmp_ctl_int.h"
+
+
+/* What a connection waits for, and for how long */
+
+static int is_waiting(const vmp_ctl_conn_t *conn)
+{
+    switch (conn->state) {
+    case VMP_CTL_CONN_CONNECTING:
+        return 1;
+    case VMP_CTL_CONN_CONNECTED:
+        return vmp_ctl_path_is_waited(conn);
+    default:
+        return conn->goodbyes > 0;
+    }
+}
+
+/* Until its first path is up a connection can time out; after that this path
+ * shows whether the peer lives, and further paths wait as long as it does */
+static int can_time_out(const vmp_ctl_conn_t *conn)
+{
+    const vmp_ctl_path_t *path;
+
+    if (conn->state != VMP_CTL_CONN_CONNECTED) {
+        return conn->state == VMP_CTL_CONN_CONNECTING;
+    }
+
+    path = conn->paths[0].path;
+    return (path == NULL) || (path->state != VMP_CTL_PATH_STATE_UP);
+}
+
+static uint64_t silent_since(const vmp_ctl_conn_t *conn)
+{
+    return (conn->heard > conn->wait_start) ? conn->heard : conn->wait_start;
+}
+
+static void timer_start(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    uint64_t rto = conn->rto_ms * VMP_CTL_MSEC;
+    uint64_t end;
+
+    /* Plus or minus an eighth, so that the peers of one that restarts do not
+     * all call at once for ever */
+    rto += vmp_ctl_random(conn->ctl) % (rto / 4) - rto / 8;
+    rto += now;
+
+    if (can_time_out(conn)) {
+        end = silent_since(conn) + conn->ctl->params.peer_timeout_ns;
+        rto = ((rto > end) && (end > now)) ? end : rto;
+    }
+
+    vmp_ctl_timer_set(conn, rto);
+}
+
+void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    conn->rto_ms     = VMP_CTL_RTO_MIN / VMP_CTL_MSEC;
+    conn->tries      = 0;
+    conn->wait_start = now;
+    if (is_waiting(conn)) {
+        timer_start(conn, now);
+    } else {
+        vmp_ctl_timer_clear(conn);
+    }
+}
+
+static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    int is_connecting = conn->state == VMP_CTL_CONN_CONNECTING;
+    char str[VMP_CTL_STR_MAX];
+
+    vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+               "vmp: %s does not answer: %s repeated %u times in %.1f s from "
+               "%u control QPs. Check that its process runs and that the "
+               "network lets UDP port 4791 through in both directions",
+               vmp_ctl_conn_str(conn, str),
+               is_connecting ? "CONNECT" : conn->is_leader ? "PATH_REQ" :
+               (conn->paths[0].path == NULL) ? "PATH_ASK" : "PATH_REP",
+               conn->tries, (now - silent_since(conn)) / 1e9,
+               conn->ctl->attr.num_ud);
+    vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_ENDPOINT_TIMEOUT,
+                      VMP_REASON_NONE,
+                      is_connecting ? VMP_REASON_NONE : VMP_REASON_FAILED,
+                      now);
+}
+
+void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    uint64_t timeout = conn->ctl->params.peer_timeout_ns;
+    char str[VMP_CTL_STR_MAX];
+
+    vmp_ctl_timer_clear(conn);
+    if (!is_waiting(conn)) {
+        return;
+    }
+
+    if (conn->state == VMP_CTL_CONN_DYING) {
+        vmp_ctl_conn_send_goodbye(conn);
+        if (conn->goodbyes == 0) {
+            vmp_ctl_conn_check_gone(conn);
+            return;
+        }
+    } else if (now - silent_since(conn) >= timeout) {
+        if (can_time_out(conn)) {
+            timed_out(conn, now);
+            return;
+        }
+
+        if (!conn->is_warned) {
+            conn->is_warned = 1;
+            vmp_warn("vmp: %s: not all of %u paths came up in %.1f s, going on "
+                     "with fewer and trying on", vmp_ctl_conn_str(conn, str),
+                     conn->want, timeout / 1e9);
+        }
+    }
+
+    /* On to the next control QP: this one's way may be dead */
+    conn->send_seq++;
+    conn->tries++;
+    if (conn->state == VMP_CTL_CONN_CONNECTING) {
+        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+    } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
+        vmp_ctl_path_resend(conn);
+    }
+
+    conn->rto_ms *= 2;
+    if (conn->rto_ms > VMP_CTL_RTO_MAX / VMP_CTL_MSEC) {
+        conn->rto_ms = VMP_CTL_RTO_MAX / VMP_CTL_MSEC;
+    }
+    timer_start(conn, now);
+}
