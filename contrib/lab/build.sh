@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # Our own software, built natively in a suite's tree (chroot), and the agent.
 
 # The agent that runs commands in guests, and runs QEMU here: static, one
@@ -88,7 +90,7 @@ newer=
 if [ -e /vmp/obj/config.status ]; then
     newer=$(find . \( -name configure.ac -o -name '*.am' -o -name '*.m4' \
                       -o -name autogen.sh \) -newer /vmp/obj/config.status \
-                 ! -name aclocal.m4 ! -path './autom4te.cache/*' | head -n1)
+                 ! -name aclocal.m4 ! -path './autom4te.cache/*' | sed -n 1p)
 fi
 if [ ! -e /vmp/obj/config.status ] || [ ! -e configure ] ||
    [ -n "$newer" ]; then

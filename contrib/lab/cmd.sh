@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # vmplab exec, link, counters and help.
 
 lab_host_number()
@@ -27,8 +29,9 @@ lab_cmd_exec()
         options=(--timeout "$2")
         shift 2
     fi
-    [ "${1:-}" = -- ] && [ $# -ge 2 ] ||
+    if [ "${1:-}" != -- ] || [ $# -lt 2 ]; then
         lab_usage_error "exec HOST [--timeout S] -- CMD..."
+    fi
     lab_need_root
     lab_load
     number=$(lab_host_number "$host")
@@ -45,18 +48,18 @@ lab_cmd_link()
 
     lab_need_root
     lab_load
-    lab_is_number "$n" && [ "$n" -ge 1 ] && [ "$n" -le "$links" ] ||
+    lab_in_range "$n" 1 "$links" ||
         lab_usage_error "link wants a number from 1 to $links"
     lab_lock 20
     read -r rate state < <(lab_link_state "$n")
     case ${2:-}:$# in
     rate:3)
-        lab_is_number "$3" && [ "$3" -gt 0 ] ||
+        lab_in_range "$3" 1 100000 ||
             lab_usage_error "'$3' is no rate in Mbit/s"
         # A cut link stays cut: heal gives it the new rate
         rate=$3
         ;;
-    cut:2) state=cut ;;
+    cut:2) state="cut" ;;
     heal:2) state=up ;;
     *) lab_usage_error "link N rate MBIT | cut | heal" ;;
     esac
@@ -72,11 +75,11 @@ lab_netdev()
 # that left a leaf over it; mgmt's are those that hosts sent.
 lab_counters_raw()
 {
-    lab_netdev $LAB_LEAF_A | awk '$1 ~ /^l[0-9]+:/ {
+    lab_netdev "$LAB_LEAF_A" | awk '$1 ~ /^l[0-9]+:/ {
         sub(":", "", $1); print $1 ".ab", $10, $11 }'
-    lab_netdev $LAB_LEAF_B | awk '$1 ~ /^l[0-9]+:/ {
+    lab_netdev "$LAB_LEAF_B" | awk '$1 ~ /^l[0-9]+:/ {
         sub(":", "", $1); print $1 ".ba", $10, $11 }'
-    lab_netdev $LAB_MGMT | awk '$1 ~ /^mgmt[0-9]+:/ { b += $2; p += $3 }
+    lab_netdev "$LAB_MGMT" | awk '$1 ~ /^mgmt[0-9]+:/ { b += $2; p += $3 }
         END { printf "mgmt %d %d\n", b, p }'
 }
 

@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # Names, messages, locks and the running of long steps: shared by all parts of
 # vmplab. Sourced, never run.
 
@@ -35,9 +37,9 @@ lab_usage_error()
     exit 2
 }
 
-lab_is_number()
+lab_in_range()
 {
-    [[ $1 =~ ^[0-9]{1,6}$ ]]
+    [[ $1 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]
 }
 
 # The n-th host's name: 1 is a, 2 is b
@@ -57,6 +59,7 @@ ip iproute2
 tc iproute2
 unshare util-linux
 nsenter util-linux
+setpriv util-linux
 gcc gcc
 depmod kmod
 cpio cpio
@@ -122,8 +125,10 @@ lab_step()
     shift 2
 
     mkdir -p "$(dirname "$log")"
-    unshare --mount --pid --fork --kill-child --mount-proc -- "$@" \
-            </dev/null >"$log" 2>&1 9>&- &
+    # It ends together with us, even if we are killed
+    setpriv --pdeathsig KILL \
+        unshare --mount --pid --fork --kill-child --mount-proc -- "$@" \
+        </dev/null >"$log" 2>&1 8>&- 9>&- &
     LAB_STEP_PID=$!
     while kill -0 "$LAB_STEP_PID" 2>/dev/null; do
         sleep 0.2

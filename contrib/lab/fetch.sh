@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # The Debian mirror of this machine, the guests' kernel and their initramfs.
 
 LAB_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -12,16 +14,16 @@ LAB_MODULES="virtio_net 9pnet_virtio 9p overlay crc32_generic rdma_rxe ib_umad
 # known only after an apt-get update, hence the second, coarser question.
 lab_mirror()
 {
-    local uri
+    # shellcheck disable=SC2016 # an apt field, not a variable
+    local uri=${VMPLAB_MIRROR:-} format='$(REPO_URI)'
 
-    uri=${VMPLAB_MIRROR:-}
     [ -n "$uri" ] ||
-        uri=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' \
-                      'Label: Debian' 'Component: main' 2>/dev/null | head -n1)
+        uri=$(apt-get indextargets --format "$format" 'Origin: Debian' \
+                      'Label: Debian' 'Component: main' 2>/dev/null | sed -n 1p)
     [ -n "$uri" ] ||
-        uri=$(apt-get indextargets --format '$(REPO_URI)' \
+        uri=$(apt-get indextargets --format "$format" \
                       'Created-By: Packages' 'Component: main' 2>/dev/null |
-              grep -v -- '-security' | head -n1)
+              grep -v -- '-security' | sed -n 1p)
     [ -n "$uri" ] ||
         lab_die "apt knows no Debian mirror: run apt-get update," \
                 "or set VMPLAB_MIRROR"
@@ -86,7 +88,7 @@ lab_kernel_fetch()
     export APT_CONFIG=$dir/apt/apt.conf
     apt-get update -q
     package=$(apt-cache depends linux-image-amd64 |
-              awk '/Depends: linux-image/ {print $2; exit}')
+              awk '/Depends: linux-image/ {print $2}' | sed -n 1p)
     # Later suites split the image into two packages
     parts=$(apt-cache depends "$package" |
             awk '/Depends: linux-(binary|modules)-/ {print $2}')
@@ -96,7 +98,7 @@ lab_kernel_fetch()
         dpkg -x "$deb" "$dir/tree"
     done
     rm -rf "$dir/apt"
-    image=$(find "$dir/tree" -name 'vmlinuz*' | head -n1)
+    image=$(find "$dir/tree" -name 'vmlinuz*' | sed -n 1p)
     modules=$(find "$dir/tree" -path '*/lib/modules/*' -prune -name '[0-9]*')
     lab_kernel_unpack "$image" "$dir/vmlinux"
     mv "$modules" "$dir/modules"
@@ -130,7 +132,7 @@ lab_module_order()
     local name=$1 path dep
 
     path=$(grep -oE "^[^:]*/${name//_/[-_]}\.ko[^:]*:" \
-           "$LAB_KERNEL/modules/modules.dep" | head -n1) || true
+           "$LAB_KERNEL/modules/modules.dep" | sed -n 1p) || true
     path=${path%:}
     # Built into this kernel, or gone from it (crc32_generic): nothing to load
     [ -n "$path" ] || return 0

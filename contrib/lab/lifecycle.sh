@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # vmplab up, down, prepare, clean and status.
 
 # Holds the lab's lock (file descriptor 8) up to $1 seconds long
@@ -47,11 +49,7 @@ lab_load()
 
 lab_teardown()
 {
-    local vm
-
-    for vm in "$LAB_RUN"/vm.*; do
-        [ ! -e "$vm" ] || lab_process_stop "$vm"
-    done
+    lab_process_stop "$LAB_RUN"/vm.*
     lab_net_down
     rm -rf "$LAB_RUN"
 }
@@ -119,7 +117,7 @@ lab_rates()
         lab_usage_error "--rate wants one rate, or one for each of $links links"
     for ((i = 0; i < links; i++)); do
         rate=${rates[$i]:-${rates[0]}}
-        lab_is_number "$rate" && [ "$rate" -gt 0 ] ||
+        lab_in_range "$rate" 1 100000 ||
             lab_usage_error "'$rate' is no rate in Mbit/s"
         echo "$rate"
     done
@@ -140,9 +138,9 @@ lab_up_options()
         shift 2
     done
     lab_check_suite "$suite"
-    lab_is_number "$hosts" && [ "$hosts" -ge 1 ] && [ "$hosts" -le 8 ] ||
+    lab_in_range "$hosts" 1 8 ||
         lab_usage_error "--hosts wants 1 to 8"
-    lab_is_number "$links" && [ "$links" -ge 1 ] && [ "$links" -le 64 ] ||
+    lab_in_range "$links" 1 64 ||
         lab_usage_error "--links wants 1 to 64"
 }
 

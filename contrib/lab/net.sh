@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # The fabric: two leaf routers, joined by the links, and a management router,
 # each a network namespace of this machine. Nothing reaches its own network.
 #
@@ -15,7 +17,7 @@ LAB_NETNS_DIR=/run/netns
 
 lab_leaf_of()
 {
-    [ $(($1 % 2)) = 1 ] && echo $LAB_LEAF_A || echo $LAB_LEAF_B
+    [ $(($1 % 2)) = 1 ] && echo "$LAB_LEAF_A" || echo "$LAB_LEAF_B"
 }
 
 lab_netns_path()
@@ -54,18 +56,18 @@ lab_netns_add()
     local ns
 
     # ip makes this directory a mount point, and leaves it so: then we undo it
-    mountpoint -q $LAB_NETNS_DIR || touch $LAB_RUN/netns-mount
-    for ns in $LAB_LEAF_A $LAB_LEAF_B $LAB_MGMT; do
-        ip netns add $ns ||
+    mountpoint -q "$LAB_NETNS_DIR" || touch "$LAB_RUN/netns-mount"
+    for ns in "$LAB_LEAF_A" "$LAB_LEAF_B" "$LAB_MGMT"; do
+        ip netns add "$ns" ||
             lab_die "cannot make network namespaces: needs CAP_SYS_ADMIN and" \
                     "a kernel with CONFIG_NET_NS"
-        ip -n $ns link set lo up
-        lab_netns_sysctl $ns net.ipv4.conf.all.rp_filter=0 \
+        ip -n "$ns" link set lo up
+        lab_netns_sysctl "$ns" net.ipv4.conf.all.rp_filter=0 \
             net.ipv4.conf.default.rp_filter=0
     done
-    lab_netns_leaf $LAB_LEAF_A
-    lab_netns_leaf $LAB_LEAF_B
-    lab_netns_sysctl $LAB_MGMT net.ipv4.ip_forward=1 \
+    lab_netns_leaf "$LAB_LEAF_A"
+    lab_netns_leaf "$LAB_LEAF_B"
+    lab_netns_sysctl "$LAB_MGMT" net.ipv4.ip_forward=1 \
         net.ipv6.conf.default.disable_ipv6=1
 }
 
@@ -73,8 +75,8 @@ lab_net_link_add()
 {
     local n=$1 end ns
 
-    ip -n $LAB_LEAF_A link add "l$n" mtu 9000 type veth \
-       peer name "l$n" mtu 9000 netns $LAB_LEAF_B ||
+    ip -n "$LAB_LEAF_A" link add "l$n" mtu 9000 type veth \
+       peer name "l$n" mtu 9000 netns "$LAB_LEAF_B" ||
         lab_die "cannot make a veth pair: needs a kernel with CONFIG_VETH"
     for end in 1 2; do
         ns=$(lab_leaf_of $end)
@@ -103,7 +105,7 @@ lab_net_routes()
     local host=$1 links=$2 other end=1 n hops4=() hops6=()
 
     other=$(lab_leaf_of $((host + 1)))
-    [ "$other" = $LAB_LEAF_A ] && end=2
+    [ "$other" = "$LAB_LEAF_A" ] && end=2
     for ((n = 1; n <= links; n++)); do
         hops4+=(nexthop via "10.9.$n.$end" dev "l$n")
         hops6+=(nexthop via "fd00:9:$n::$end" dev "l$n")
@@ -123,31 +125,40 @@ lab_net_up()
     for ((i = 1; i <= hosts; i++)); do
         lab_net_tap_add "$(lab_leaf_of $i)" data$i 10.1.$i.1/24
         ip -n "$(lab_leaf_of $i)" -6 addr add fd00:1:$i::1/64 dev data$i nodad
-        lab_net_tap_add $LAB_MGMT mgmt$i 10.77.$i.1/24
+        lab_net_tap_add "$LAB_MGMT" mgmt$i 10.77.$i.1/24
         lab_net_routes $i "$links"
     done
 }
 
+# An exec that still runs would keep its namespace alive
+lab_netns_empty()
+{
+    local ns=$1 pid files=()
+
+    for pid in $(ip netns pids "$ns" 2>/dev/null); do
+        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = vmplab-agent ]; then
+            lab_process_save "$pid" "$LAB_RUN/exec.$pid"
+            files+=("$LAB_RUN/exec.$pid")
+        else
+            lab_warn "process $pid still uses the namespace $ns"
+        fi
+    done
+    [ ${#files[@]} = 0 ] || lab_process_stop "${files[@]}"
+}
+
 lab_net_down()
 {
-    local ns pid
+    local ns
 
-    for ns in $LAB_LEAF_A $LAB_LEAF_B $LAB_MGMT; do
-        [ -e "$(lab_netns_path $ns)" ] || continue
-        # An exec that still runs would keep the namespace alive
-        for pid in $(ip netns pids $ns 2>/dev/null); do
-            if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = vmplab-agent ]; then
-                kill "$pid" 2>/dev/null || true
-            else
-                lab_warn "process $pid still uses the namespace $ns"
-            fi
-        done
-        ip netns del $ns || true
+    for ns in "$LAB_LEAF_A" "$LAB_LEAF_B" "$LAB_MGMT"; do
+        [ -e "$(lab_netns_path "$ns")" ] || continue
+        lab_netns_empty "$ns"
+        ip netns del "$ns" || true
     done
-    if [ -e $LAB_RUN/netns-mount ] &&
-       [ -z "$(ls -A $LAB_NETNS_DIR 2>/dev/null)" ]; then
-        umount $LAB_NETNS_DIR 2>/dev/null || true
-        rmdir $LAB_NETNS_DIR 2>/dev/null || true
+    if [ -e "$LAB_RUN/netns-mount" ] &&
+       [ -z "$(ls -A "$LAB_NETNS_DIR" 2>/dev/null)" ]; then
+        umount "$LAB_NETNS_DIR" 2>/dev/null || true
+        rmdir "$LAB_NETNS_DIR" 2>/dev/null || true
     fi
 }
 
@@ -166,9 +177,9 @@ lab_link_apply()
     qdisc="tbf rate ${rate}mbit burst 16k limit 4m"
     # Packets vanish, carrier and routes stay: nothing tells the hosts
     [ "$state" = up ] || qdisc=blackhole
-    for ns in $LAB_LEAF_A $LAB_LEAF_B; do
+    for ns in "$LAB_LEAF_A" "$LAB_LEAF_B"; do
         # shellcheck disable=SC2086 # words of a command
-        tc -n $ns qdisc replace dev "l$n" root $qdisc ||
+        tc -n "$ns" qdisc replace dev "l$n" root $qdisc ||
             lab_die "tc refuses '$qdisc': needs a kernel with" \
                     "CONFIG_NET_SCH_${qdisc%% *}"
     done

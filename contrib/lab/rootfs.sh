@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # Root file systems of the guests' suites: made once, complete, never changed.
 
 # What builds our software and what the lab's tests run. A change of this list

@@ -2,6 +2,8 @@
 # Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
 # See file LICENSE for terms.
 #
+# shellcheck shell=bash disable=SC2034 # names are used across the parts
+#
 # The hosts: one QEMU each. KVM where there is one, else emulation.
 
 # A process is named by number and start time: numbers are used again
@@ -25,17 +27,23 @@ lab_process_alive()
     echo "$pid"
 }
 
+# Ends the processes of all files given: asked first, then made to
 lab_process_stop()
 {
-    local pid i
+    local file pid end=$((SECONDS + 5))
 
-    pid=$(lab_process_alive "$1") || return 0
-    kill "$pid" 2>/dev/null || return 0
-    for ((i = 0; i < 100; i++)); do
-        lab_process_alive "$1" >/dev/null || return 0
-        sleep 0.05
+    for file in "$@"; do
+        pid=$(lab_process_alive "$file") || continue
+        kill "$pid" 2>/dev/null || true
     done
-    kill -KILL "$pid" 2>/dev/null || true
+    for file in "$@"; do
+        while pid=$(lab_process_alive "$file"); do
+            [ $SECONDS -lt $end ] || kill -KILL "$pid" 2>/dev/null || true
+            [ $SECONDS -lt $((end + 5)) ] ||
+                { lab_warn "process $pid does not end"; break; }
+            sleep 0.1
+        done
+    done
 }
 
 lab_vm_start()

@@ -77,6 +77,14 @@ uint32_t agent_frame_number(const agent_frame_t *frame);
 void agent_socket_options(int sock);
 
 
+/**
+ * Signals every process below this one, also those that made a session of
+ * their own (which works as this process is their subreaper).
+ * @return how many there are.
+ */
+int agent_kill_tree(int signum);
+
+
 /** Serves commands on all addresses; returns only on failure. */
 int agent_serve(void);
 

@@ -9,14 +9,12 @@
 #include "agent.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,7 +25,6 @@
 
 
 #define AGENT_MAX_ARGS  4096
-#define AGENT_MAX_PROCS 4096
 
 /* How long output may trail behind the command's end, in ms: background
  * processes that keep its pipes open must not keep the connection */
@@ -116,77 +113,6 @@ static int agent_server_start(agent_server_t *server, agent_frame_t *frame)
     fcntl(server->child_out, F_SETFL, O_NONBLOCK);
     fcntl(server->child_err, F_SETFL, O_NONBLOCK);
     return 0;
-}
-
-static pid_t agent_parent_of(pid_t pid)
-{
-    char path[64], buffer[256];
-    pid_t parent = -1;
-    ssize_t length;
-    char *p;
-    int fd;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    length = read(fd, buffer, sizeof(buffer) - 1);
-    close(fd);
-    if (length > 0) {
-        buffer[length] = '\0';
-        /* the name in parentheses may hold anything */
-        p = strrchr(buffer, ')');
-        if ((p == NULL) || (sscanf(p, ") %*c %d", &parent) != 1)) {
-            parent = -1;
-        }
-    }
-    return parent;
-}
-
-/* Signals every process below this one, also those that made a session of
- * their own: we are their subreaper. @return how many there are. */
-static int agent_kill_tree(int signum)
-{
-    static pid_t pids[AGENT_MAX_PROCS], parents[AGENT_MAX_PROCS];
-    static char below[AGENT_MAX_PROCS];
-    int count = 0, found = 0, changed = 1, i, j;
-    struct dirent *entry;
-    DIR *dir;
-
-    dir = opendir("/proc");
-    if (dir == NULL) {
-        return 0;
-    }
-    while (((entry = readdir(dir)) != NULL) && (count < AGENT_MAX_PROCS)) {
-        if (atoi(entry->d_name) > 0) {
-            pids[count]    = atoi(entry->d_name);
-            parents[count] = agent_parent_of(pids[count]);
-            below[count]   = (parents[count] == getpid());
-            count++;
-        }
-    }
-    closedir(dir);
-
-    while (changed) {
-        changed = 0;
-        for (i = 0; i < count; i++) {
-            for (j = 0; (j < count) && !below[i]; j++) {
-                if (below[j] && (parents[i] == pids[j])) {
-                    below[i] = 1;
-                    changed  = 1;
-                }
-            }
-        }
-    }
-
-    for (i = 0; i < count; i++) {
-        if (below[i]) {
-            found++;
-            kill(pids[i], signum);
-        }
-    }
-    return found;
 }
 
 static void agent_server_kill(agent_server_t *server, int signum)
