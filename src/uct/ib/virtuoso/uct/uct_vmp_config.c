@@ -14,7 +14,6 @@
 
 #include <ucs/sys/string.h>
 
-#include <math.h>
 #include <string.h>
 
 
@@ -267,9 +266,11 @@ static int uct_vmp_config_is_valid(const uct_vmp_iface_config_t *config)
 static uint8_t uct_vmp_config_ib_timeout(double seconds)
 {
     uint8_t exponent = 1; /* 0 would mean without end */
+    double time      = 2 * 4.096e-6;
 
-    while ((exponent < 31) && (ldexp(4.096e-6, exponent) < seconds)) {
+    while ((exponent < 31) && (time < seconds)) {
         ++exponent;
+        time *= 2;
     }
 
     return exponent;
