@@ -15,15 +15,16 @@
 . "$LAB_TEST_DIR/lib_integrity.sh"
 
 lab_start
-integrity default "-n 150" ""
+integrity default "-n 100" ""
+integrity "several workers" "-n 40 -w 4" ""
 integrity "one path" "-n 40" "UCX_VMP_NUM_PATHS=1"
 integrity "round robin" "-n 40" \
           "UCX_VMP_POLICY=rr UCX_VMP_SPREAD_THRESH=0 UCX_VMP_NUM_PATHS=16"
 integrity "rendezvous by put" "-n 40" "UCX_RNDV_SCHEME=put_zcopy"
 integrity "rendezvous by get" "-n 40" "UCX_RNDV_SCHEME=get_zcopy"
 integrity "messages only" "-n 40" "UCX_RNDV_THRESH=inf"
-integrity "new protocols" "-n 40" "UCX_PROTO_ENABLE=y"
-integrity "old protocols" "-n 40" "UCX_PROTO_ENABLE=n"
+integrity "new protocols" "-n 40" "UCX_PROTO_ENABLE=y UCX_PROTO_INFO=y"
+integrity "old protocols" "-n 40" "UCX_PROTO_ENABLE=n UCX_PROTO_INFO=y"
 integrity "peer error handling" "-n 40 -E" ""
 integrity "wakeup" "-n 40 -W" ""
 integrity "small messages" "-n 2000 -m 256 -k tax" "UCX_VMP_SPREAD_THRESH=0"

@@ -14,6 +14,7 @@
 #   VMP_REQUIRE_LAB   1: what would be skipped fails
 #   VMP_TEST_TLS      other transports in place of vmp, for trying the tests
 #                     themselves: VMP_TEST_TLS=rc_verbs,ud_verbs
+#   VMP_TEST_LIBEXEC  where the hosts have the test programs
 #   VMP_TEST_KEEP     1: keep the directory with all output
 
 set -eu -o pipefail
@@ -22,7 +23,7 @@ LAB_TEST_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VMPLAB=${VMPLAB:-$LAB_TEST_DIR/../../contrib/lab/vmplab}
 TLS=${VMP_TEST_TLS:-vmp}
 # shellcheck disable=SC2034 # the tests use it
-LIBEXEC=/opt/vmp/libexec/vmp
+LIBEXEC=${VMP_TEST_LIBEXEC:-/opt/vmp/libexec/vmp}
 MGMT_LIMIT=$((1 << 20))
 
 # Settings of every program under test, and what starts it
@@ -210,11 +211,21 @@ lane_lines()
     cat "$@" | grep -aE '(ep_cfg\[[0-9]+\]|cfg#[0-9]+).*\(' || true
 }
 
+# Rows of the tables that UCX_PROTO_INFO=y makes: 1.13 prints no lines of the
+# first kind with its new protocols
+proto_lines()
+{
+    cat "$@" | grep -aE '\|.*\.\..*\|.*\|.*/.*\| *$' || true
+}
+
 # Transport/device of all lanes in these files
 lanes()
 {
-    lane_lines "$@" | sed -E 's/.*(ep_cfg\[|cfg#)//' |
-        grep -oE '[a-z0-9_]+/[A-Za-z0-9_.:-]+' | LC_ALL=C sort -u
+    {
+        lane_lines "$@" | sed -E 's/.*(ep_cfg\[|cfg#)//'
+        proto_lines "$@" | sed -E 's/.*\|([^|]*)\| *$/\1/'
+    } | { grep -oE '[a-z0-9_]+/[A-Za-z0-9_.:-]+' || true; } |
+        LC_ALL=C sort -u
 }
 
 # assert_lanes WHAT FILE...: every lane in every file is ours

@@ -48,7 +48,7 @@ mpi_openmpi_layers()
 {
     local count
 
-    count=$(grep -ac 'component ucx selected' "$OUT/mpi" || true)
+    count=$(grep -ac 'selected ucx best priority' "$OUT/mpi" || true)
     if [ "$count" -lt "$2" ]; then
         problem "$1: pml ucx in $count of $2 ranks"
     fi

@@ -34,7 +34,7 @@
 
 
 test_opts_t       opts = {
-    .num_ops = 500, .num_eps = 4, .num_workers = 2, .max_size = 1 << 20,
+    .num_ops = 500, .num_eps = 4, .num_workers = 1, .max_size = 1 << 20,
     .window  = 32, .kinds = "tapgx"
 };
 unsigned          side;
@@ -417,7 +417,7 @@ static void usage(void)
            "       vmp_integrity [options] HOST   then, on another\n"
            "  -n N      operations an endpoint and side (500)\n"
            "  -e N      endpoints (4)\n"
-           "  -w N      workers (2)\n"
+           "  -w N      workers (1); with one, puts are also fenced\n"
            "  -m BYTES  largest size (1048576)\n"
            "  -o N      operations under way (32)\n"
            "  -k KINDS  mix of t(ag) a(ctive message) p(ut) g(et) x (atomic)\n"

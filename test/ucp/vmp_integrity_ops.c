@@ -44,6 +44,11 @@ void op_make(unsigned from, unsigned ep, uint32_t index, op_t *op)
     op->kind = opts.kinds[(hash & 0xffff) % strlen(opts.kinds)];
     op->mode = (hash >> 16) % PUT_MODE_LAST;
     op->slot = (hash >> 20) % PUT_SLOTS;
+    if ((op->kind == KIND_PUT) && (opts.num_workers > 1)) {
+        /* UCP may block in a fence, while it progresses that worker only; two
+         * sides in different workers could wait for each other for ever */
+        op->mode = PUT_FLUSH_AM;
+    }
     hash     = vmp_mix(hash);
     while ((2ul << bits) <= opts.max_size) {
         ++bits;
