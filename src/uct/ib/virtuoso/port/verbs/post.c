@@ -114,11 +114,10 @@ int vmp_port_srq_post(vmp_port_t *port, unsigned rail, const uint64_t *wr_ids,
         batch = (num < VMP_SRQ_POST_BATCH) ? num : VMP_SRQ_POST_BATCH;
         for (i = 0; i < batch; ++i) {
             wrs[i].wr_id   = wr_ids[i];
-            wrs[i].next    = &wrs[i + 1];
+            wrs[i].next    = (i + 1 < batch) ? &wrs[i + 1] : NULL;
             wrs[i].sg_list = (struct ibv_sge*)&bufs[i];
             wrs[i].num_sge = 1;
         }
-        wrs[batch - 1].next = NULL;
 
         ret = ibv_post_srq_recv(port->rails[rail].srq, wrs, &bad_wr);
         if (__builtin_expect(ret != 0, 0)) {
