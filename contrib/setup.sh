@@ -10,10 +10,6 @@
 SETUP_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VMPLAB=${VMPLAB:-$SETUP_TOP/contrib/lab/vmplab}
 
-# To build and to test; vmplab says what the lab needs
-SETUP_PACKAGES="autoconf automake clang cmake cppcheck gcc libibverbs-dev
-    libtool libucx-dev make shellcheck ucx-utils xz-utils"
-
 # elapsed: time since the start of the script, as 1m05s
 elapsed() {
     printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60))
@@ -28,29 +24,44 @@ die() {
     exit 1
 }
 
+# setup_run COMMAND...: in the background, since bash serves no signal while it
+# waits for a command in the foreground; as a group that setup_stop can end
+setup_run() {
+    local ret=0
+
+    set -m
+    "$@" </dev/null &
+    SETUP_PID=$!
+    set +m
+    wait "$SETUP_PID" || ret=$?
+    SETUP_PID=
+    return $ret
+}
+
 # setup_log LOG WHAT COMMAND...: its output goes to LOG; on failure, the end of
-# it here. In the background, since bash serves no signal while it waits for a
-# command in the foreground, and as a group that setup_stop can end.
+# it here
 setup_log() {
     local log=$1 what=$2
     shift 2
 
     say "$what"
-    set -m
-    "$@" >"$log" 2>&1 </dev/null &
-    SETUP_PID=$!
-    set +m
-    if ! wait "$SETUP_PID"; then
-        SETUP_PID=
+    if ! setup_run "$@" >"$log" 2>&1; then
         tail -n 30 "$log" >&2
         die "$what: failed; all of it is in $log"
     fi
-    SETUP_PID=
 }
 
-# For traps
+# For traps: ends what setup_run runs, and gives it time to clean up
 setup_stop() {
-    [ -z "${SETUP_PID:-}" ] || kill -TERM -- "-$SETUP_PID" 2>/dev/null || true
+    local i
+
+    [ -n "${SETUP_PID:-}" ] || return 0
+    kill -TERM -- "-$SETUP_PID" 2>/dev/null || return 0
+    for ((i = 0; i < 60; i++)); do
+        kill -0 -- "-$SETUP_PID" 2>/dev/null || return 0
+        sleep 0.5
+    done
+    kill -KILL -- "-$SETUP_PID" 2>/dev/null || true
 }
 
 # The packages of the arguments that are not installed
@@ -73,25 +84,27 @@ setup_apt() {
     "${apt[@]}" install --no-install-recommends "$@"
 }
 
-# setup_packages LOG INSTALL: installs what is missing, if INSTALL is yes
+# setup_packages LOG INSTALL PACKAGE...: installs what is missing of these and of
+# what the lab needs, if INSTALL is yes
 setup_packages() {
-    local missing
+    local log=$1 install=$2 missing
+
+    shift 2
 
     command -v dpkg-query >/dev/null || {
         say "not a Debian: what is missing must be installed by hand"
         return 0
     }
-    # shellcheck disable=SC2046,SC2086 # lists of words
-    mapfile -t missing < <(setup_missing $SETUP_PACKAGES \
-        $("$VMPLAB" packages 2>/dev/null))
+    # shellcheck disable=SC2046 # a list of words
+    mapfile -t missing < <(setup_missing "$@" $("$VMPLAB" packages))
     [ "${#missing[@]}" -gt 0 ] || return 0
-    if [ "$2" != yes ]; then
+    if [ "$install" != yes ]; then
         say "not installed, and not to be: ${missing[*]}"
     elif [ "$(id -u)" -ne 0 ]; then
         say "not root, so not installed: ${missing[*]}"
         say "as root: apt-get install ${missing[*]}"
     else
-        setup_log "$1" "installing ${#missing[@]} packages: ${missing[*]}" \
+        setup_log "$log" "installing ${#missing[@]} packages: ${missing[*]}" \
             setup_apt "${missing[@]}"
     fi
 }
