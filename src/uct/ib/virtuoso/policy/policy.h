@@ -27,7 +27,7 @@
 /** What a policy sees of one path. Read only. */
 typedef struct vmp_policy_path {
     uint32_t inflight;      /**< Bytes posted and not yet known complete */
-    uint32_t window;        /**< Bytes that may be in flight */
+    uint32_t window;        /**< Bytes that may be in flight; 0: not up */
     uint32_t srtt_ns;       /**< Smoothed completion time, ns; 0: unknown */
     uint32_t outstanding;   /**< Work requests not yet known complete */
     uint64_t rate;          /**< Smoothed rate, bytes/s; 0: unknown */

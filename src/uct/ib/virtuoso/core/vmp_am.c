@@ -1,0 +1,218 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_post.h"
+
+#include <string.h>
+
+
+/* Room for the next message, and its path if its length is known */
+static inline vmp_status_t vmp_am_begin(vmp_conn_t *conn, size_t length,
+                                        vmp_path_t **path_p)
+{
+    /* a blocked connection first: its credit means nothing */
+    if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
+        ++conn->iface->counters.tx_no_credit;
+        return vmp_conn_no_room(conn);
+    }
+
+    return vmp_post_begin(conn, length, path_p);
+}
+
+/* A frame was posted: the SN is used up */
+static inline void vmp_am_end(vmp_path_t *path, unsigned flags, vmp_ep_t *ep,
+                              vmp_buf_t *buf, void *comp, size_t length)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_wr_t *wr;
+
+    wr     = vmp_post_end(path, flags, VMP_WR_AM, ep, buf, comp, length);
+    wr->sn = conn->tx_sn++;
+    vmp_post_told(conn);
+    ++path->counters.tx_frames;
+    path->counters.tx_bytes += length;
+}
+
+/* Frame and payload are in `frame`, on the stack */
+static inline vmp_status_t vmp_am_post_inline(vmp_path_t *path, vmp_ep_t *ep,
+                                              uint8_t am_id, void *frame,
+                                              size_t length)
+{
+    vmp_sge_t sge = {
+        .addr   = (uintptr_t)frame,
+        .length = VMP_FRAME_HDR_LEN + (uint32_t)length
+    };
+    unsigned flags;
+
+    vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
+    flags = VMP_POST_INLINE | vmp_post_moderate(path, length, NULL);
+    if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
+                                        &sge, 1) != 0)) {
+        return vmp_path_post_failed(path, VMP_WR_AM);
+    }
+
+    vmp_am_end(path, flags, ep, NULL, NULL, length);
+    return VMP_OK;
+}
+
+vmp_status_t vmp_ep_am_short(vmp_ep_t *ep, uint8_t am_id, uint64_t header,
+                             const void *payload, size_t length)
+{
+    uint8_t frame[VMP_INLINE_MAX];
+    vmp_status_t status;
+    vmp_path_t *path;
+
+    if (vmp_unlikely((sizeof(header) + length) > ep->conn->iface->max_short)) {
+        return VMP_ERR_INVALID_PARAM;
+    }
+
+    status = vmp_am_begin(ep->conn, sizeof(header) + length, &path);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    memcpy(frame + VMP_FRAME_HDR_LEN, &header, sizeof(header));
+    if (length > 0) {
+        memcpy(frame + VMP_FRAME_HDR_LEN + sizeof(header), payload, length);
+    }
+
+    return vmp_am_post_inline(path, ep, am_id, frame, sizeof(header) + length);
+}
+
+vmp_status_t vmp_ep_am_short_iov(vmp_ep_t *ep, uint8_t am_id,
+                                 const vmp_iov_t *iov, unsigned iovcnt)
+{
+    size_t length = 0;
+    uint8_t frame[VMP_INLINE_MAX];
+    vmp_status_t status;
+    vmp_path_t *path;
+    unsigned i;
+
+    for (i = 0; i < iovcnt; ++i) {
+        if (vmp_unlikely(iov[i].length >
+                         (ep->conn->iface->max_short - length))) {
+            return VMP_ERR_INVALID_PARAM;
+        }
+
+        if (iov[i].length > 0) {
+            memcpy(frame + VMP_FRAME_HDR_LEN + length, iov[i].buffer,
+                   iov[i].length);
+        }
+
+        length += iov[i].length;
+    }
+
+    status = vmp_am_begin(ep->conn, length, &path);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    return vmp_am_post_inline(path, ep, am_id, frame, length);
+}
+
+ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
+                        void *arg)
+{
+    vmp_conn_t *conn   = ep->conn;
+    vmp_iface_t *iface = conn->iface;
+    vmp_status_t status;
+    vmp_path_t *path;
+    vmp_buf_t *buf;
+    unsigned flags;
+    size_t length;
+    vmp_sge_t sge;
+    char *frame;
+
+    if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
+        ++iface->counters.tx_no_credit;
+        return vmp_conn_no_room(conn);
+    }
+
+    status = vmp_post_begin_bcopy(conn, &buf);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    frame      = vmp_post_buf_data(buf);
+    length     = pack(frame + VMP_FRAME_HDR_LEN, arg);
+    path       = vmp_post_bcopy_path(conn, length);
+    sge.addr   = (uintptr_t)frame;
+    sge.length = VMP_FRAME_HDR_LEN + length;
+    sge.lkey   = vmp_post_lkey(path, buf->mem);
+
+    vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
+    flags = vmp_post_moderate(path, length, buf);
+    if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
+                                        &sge, 1) != 0)) {
+        vmp_buf_put(&iface->tx_bufs, buf);
+        return vmp_path_post_failed(path, VMP_WR_AM);
+    }
+
+    vmp_am_end(path, flags, ep, buf, NULL, length);
+    return length;
+}
+
+vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
+                             size_t header_length, const vmp_iov_t *iov,
+                             unsigned iovcnt, void *comp)
+{
+    vmp_iface_t *iface = ep->conn->iface;
+    size_t length      = header_length;
+    unsigned num       = 1;
+    vmp_sge_t sge[VMP_MAX_IOV + 1];
+    vmp_status_t status;
+    vmp_path_t *path;
+    vmp_buf_t *buf;
+    unsigned i;
+    char *frame;
+
+    for (i = 0; i < iovcnt; ++i) {
+        length += iov[i].length;
+    }
+
+    if (vmp_unlikely((iovcnt > iface->attr.max_sge - 1u) ||
+                     (iovcnt > VMP_MAX_IOV) || (length > iface->seg_size))) {
+        return VMP_ERR_INVALID_PARAM;
+    }
+
+    status = vmp_am_begin(ep->conn, length, &path);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    if (vmp_unlikely(!vmp_buf_pool_has(&iface->tx_bufs,
+                                       VMP_TX_BUFS_RESERVE + 1))) {
+        return vmp_conn_no_room(ep->conn);
+    }
+
+    buf           = vmp_buf_get(&iface->tx_bufs);
+    frame         = vmp_post_buf_data(buf);
+    sge[0].addr   = (uintptr_t)frame;
+    sge[0].length = VMP_FRAME_HDR_LEN + (uint32_t)header_length;
+    sge[0].lkey   = vmp_post_lkey(path, buf->mem);
+    for (i = 0; i < iovcnt; ++i) {
+        if (iov[i].length > 0) {
+            sge[num].addr   = (uintptr_t)iov[i].buffer;
+            sge[num].length = (uint32_t)iov[i].length;
+            sge[num].lkey   = vmp_post_lkey(path, iov[i].mem);
+            ++num;
+        }
+    }
+
+    if (header_length > 0) {
+        memcpy(frame + VMP_FRAME_HDR_LEN, header, header_length);
+    }
+
+    vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
+    if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path),
+                                        VMP_POST_SIGNALED, sge, num) != 0)) {
+        vmp_buf_put(&iface->tx_bufs, buf);
+        return vmp_path_post_failed(path, VMP_WR_AM);
+    }
+
+    vmp_am_end(path, VMP_POST_SIGNALED, ep, buf, comp, length);
+    return VMP_INPROGRESS;
+}

@@ -1,0 +1,173 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_CONN_H_
+#define VMP_CONN_H_
+
+#include "vmp_iface.h"
+#include "vmp_barrier.h"
+#include "vmp_path.h"
+
+#define VMP_NO_SLOT  UINT32_MAX
+
+
+/** Why a connection takes no operations now; 0: it does. */
+#define VMP_BLOCK_SETUP   0x1           /**< No path is up yet */
+#define VMP_BLOCK_FENCE   0x2           /**< Earlier ones must complete first */
+#define VMP_BLOCK_CLOSED  0x4           /**< Peer closed in good order */
+#define VMP_BLOCK_FAILED  0x8           /**< Lost */
+
+
+/** The set of paths between two interfaces. */
+struct vmp_conn {
+    uint64_t          peer_id;          /**< With role: key of the tree */
+    uint8_t           role;
+    uint8_t           num_paths;        /**< Agreed; 0: not yet */
+    uint8_t           is_pinned;        /**< Fence: stay on tx_path until its
+                                             tail passes pin_pos */
+    uint8_t           want_sent;        /**< Asked for more paths */
+    uint8_t           is_bulk;          /**< Last bcopy was spread */
+    uint32_t          block;            /**< OR of VMP_BLOCK_* */
+    vmp_iface_t       *iface;
+
+    /* sending */
+    vmp_path_t        *tx_path;         /**< For what is not spread */
+    uint64_t          tx_sn;            /**< Of the next message */
+    uint64_t          tx_limit;         /**< SNs below may be sent */
+    uint64_t          tx_delivered;     /**< SNs below were delivered */
+    uint64_t          up_mask;          /**< Paths that may send */
+    uint64_t          eligible;         /**< Of these: with room */
+    uint64_t          busy_mask;        /**< With operations in flight */
+    uint64_t          outstanding;      /**< Operations not yet complete */
+    uint64_t          starved_gen;      /**< iface->gen of the last refusal */
+    uint32_t          reads;            /**< Reads in flight */
+    uint32_t          pin_pos;
+    uint32_t          peer_conn;        /**< Peer's slot and incarnation */
+    uint32_t          peer_incarn;
+    vmp_barrier_t     *bar_open;        /**< Of operations started now */
+    vmp_barrier_t     *bar_head;        /**< Oldest */
+    vmp_link_t        ops;              /**< Chunked operations not all posted */
+    vmp_link_t        active;           /**< In iface->active */
+    vmp_path_t        **paths;          /**< num_paths; NULL: not there */
+    vmp_policy_path_t *pol_paths;       /**< num_paths */
+    void              *pol_priv;
+
+    /* receiving */
+    uint64_t          rx_next;          /**< SNs below were delivered */
+    uint64_t          rx_told;          /**< Highest limit sent */
+    uint32_t          rx_window;        /**< Messages granted ahead */
+    uint32_t          rx_earned;        /**< Consumed since it last grew */
+    uint32_t          rx_num_held;
+    vmp_rx_t          **rx_ring;        /**< rx_window_max; NULL: never used */
+    vmp_link_t        owing;            /**< In iface->owing */
+
+    /* life */
+    uint32_t          slot;             /**< VMP_NO_SLOT: not known yet */
+    uint32_t          incarn;
+    uint32_t          num_eps;
+    uint32_t          paths_live;       /**< Paths not yet drained */
+    vmp_ep_t          *eps;
+    vmp_status_t      status;           /**< Why it is lost */
+    uint8_t           is_gone;          /**< Control forgot it */
+    uint8_t           is_closed;        /**< PEER_CLOSED */
+    uint8_t           is_lossy;         /**< A message may be lost: error upon
+                                             next use */
+    uint8_t           in_tree;
+    uint8_t           is_drained;       /**< Failure was reported */
+    uint8_t           protocol_logged;  /**< One line a connection */
+    vmp_link_t        failing;          /**< In iface->failing */
+    vmp_link_t        all;              /**< In iface->all or iface->dead */
+};
+
+
+/** Find or make the connection to a peer. NULL: no memory. */
+vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role);
+
+/** By slot and incarnation, checked. NULL: not known. */
+vmp_conn_t *vmp_conn_find(vmp_iface_t *iface, uint32_t slot, uint32_t incarn);
+
+/** Control could not even give the connection to a peer a slot. */
+void vmp_conn_not_made(vmp_iface_t *iface, const vmp_ev_t *ev);
+
+/** New endpoints to its peer make another connection. */
+void vmp_conn_leave_tree(vmp_conn_t *conn);
+
+/** An event of control, in vmp_conn_ev.c. */
+void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev);
+
+/** The connection is lost; the caller has logged why. Endpoints hear of it from
+ *  progress, after the drain. */
+void vmp_conn_fail(vmp_conn_t *conn, vmp_status_t status);
+
+/** Finish connections whose paths are drained. Return how many. */
+unsigned vmp_conn_progress(vmp_iface_t *iface);
+
+/** Free it if nobody knows it any more. */
+void vmp_conn_put(vmp_conn_t *conn);
+
+/** Free all connections: the interface closes. */
+void vmp_conn_cleanup(vmp_iface_t *iface);
+
+/** Why a blocked connection refuses: VMP_ERR_NO_RESOURCE or its failure. */
+vmp_status_t vmp_conn_refusal(vmp_conn_t *conn);
+
+/** Which path an operation longer than spread_thresh takes; NULL: none now. */
+vmp_path_t *vmp_conn_spread(vmp_conn_t *conn, size_t length);
+
+/** Recompute which path takes what is not spread. */
+void vmp_conn_update_tx_path(vmp_conn_t *conn);
+
+/** See vmp_ep_fence(). */
+void vmp_conn_fence(vmp_conn_t *conn);
+
+/** Nothing is outstanding: lift a blocking fence. */
+void vmp_conn_quiet(vmp_conn_t *conn);
+
+/** The pinned path may have passed the fence. */
+void vmp_conn_check_pin(vmp_conn_t *conn);
+
+/** Make sure that everything posted will be known complete. */
+void vmp_conn_force(vmp_conn_t *conn);
+
+
+/** A send found no room: endpoints wait until something changes. */
+static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
+{
+    conn->starved_gen = conn->iface->gen;
+    return VMP_ERR_NO_RESOURCE;
+}
+
+/** Whether operations of this length are spread */
+static inline int vmp_conn_is_spread(const vmp_conn_t *conn, size_t length)
+{
+    return (length > conn->iface->spread_thresh) && (conn->num_paths > 1);
+}
+
+/** An operation starts: it belongs to the generation of now. */
+static inline vmp_barrier_t *vmp_conn_start(vmp_conn_t *conn)
+{
+    ++conn->outstanding;
+    ++conn->iface->outstanding;
+    ++conn->bar_open->count;
+    return conn->bar_open;
+}
+
+/** It ended. May call back. */
+static inline void vmp_conn_end(vmp_conn_t *conn, vmp_barrier_t *barrier)
+{
+    --conn->iface->outstanding;
+    if ((--conn->outstanding == 0) &&
+        vmp_unlikely(conn->block & VMP_BLOCK_FENCE)) {
+        vmp_conn_quiet(conn);
+    }
+
+    if ((--barrier->count == 0) && vmp_unlikely(barrier != conn->bar_open)) {
+        vmp_barrier_retire(conn);
+    }
+}
+
+
+#endif

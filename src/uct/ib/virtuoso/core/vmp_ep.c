@@ -1,0 +1,259 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_conn.h"
+#include "vmp_post.h"
+#include "vmp_rma.h"
+
+#include <string.h>
+
+#define VMP_READY_CALLS   16        /* endpoints called a progress call */
+#define VMP_READY_VISITS  64        /* endpoints looked at */
+
+
+/* Tell control whether the connection has users here */
+static int vmp_ep_tell_use(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
+                           const vmp_iface_addr_t *addr)
+{
+    vmp_cmd_t cmd = {
+        .type   = (rail != NULL) ? VMP_CMD_CONNECT : VMP_CMD_IDLE,
+        .slot   = conn->slot,
+        .incarn = conn->incarn
+    };
+
+    if (rail != NULL) {
+        cmd.rail  = *rail;
+        cmd.iface = *addr;
+    }
+
+    return vmp_iface_command(conn->iface, &cmd);
+}
+
+vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
+                           const vmp_iface_addr_t *addr, vmp_ep_t *ep)
+{
+    vmp_conn_t *conn = vmp_conn_get(iface, addr->id, 0);
+
+    if (conn == NULL) {
+        vmp_error("out of memory for a connection");
+        return VMP_ERR_NO_MEMORY;
+    }
+
+    if ((conn->num_eps == 0) && (vmp_ep_tell_use(conn, rail, addr) != 0)) {
+        return VMP_ERR_NO_MEMORY;
+    }
+
+    memset(ep, 0, sizeof(*ep));
+    ep->conn = conn;
+    ep->next = conn->eps;
+    if (conn->eps != NULL) {
+        conn->eps->prev = ep;
+    }
+
+    conn->eps = ep;
+    ++conn->num_eps;
+    return VMP_OK;
+}
+
+void vmp_ep_destroy(vmp_ep_t *ep)
+{
+    vmp_conn_t *conn = ep->conn;
+
+    vmp_ep_cancel_wait(ep);
+    vmp_rma_purge(conn, ep);
+    vmp_barrier_purge(conn, ep);
+
+    if (ep->prev != NULL) {
+        ep->prev->next = ep->next;
+    } else {
+        conn->eps = ep->next;
+    }
+
+    if (ep->next != NULL) {
+        ep->next->prev = ep->prev;
+    }
+
+    ep->conn = NULL;
+    if (--conn->num_eps > 0) {
+        return;
+    }
+
+    if ((conn->slot != VMP_NO_SLOT) && !conn->is_gone &&
+        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
+        vmp_ep_tell_use(conn, NULL, NULL);
+    }
+
+    vmp_conn_put(conn);
+}
+
+vmp_status_t vmp_ep_fence(vmp_ep_t *ep)
+{
+    vmp_conn_fence(ep->conn);
+    return VMP_OK;
+}
+
+vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
+{
+    vmp_conn_t *conn = ep->conn;
+    vmp_status_t status;
+
+    if ((conn->block & VMP_BLOCK_CLOSED) && conn->is_lossy &&
+        !(conn->block & VMP_BLOCK_FAILED)) {
+        /* next use: see vmp_path_check_lost() */
+        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+    }
+
+    if (flags & VMP_FLUSH_CANCEL) {
+        vmp_rma_abort(conn, ep, VMP_ERR_CANCELED);
+    }
+
+    if (conn->outstanding == 0) {
+        return ((conn->block & VMP_BLOCK_FAILED) &&
+                !(flags & VMP_FLUSH_CANCEL)) ? conn->status : VMP_OK;
+    }
+
+    vmp_conn_force(conn);
+    if (comp == NULL) {
+        return VMP_INPROGRESS;
+    }
+
+    status = vmp_barrier_flush(conn, ep, comp);
+    return (status == VMP_ERR_NO_RESOURCE) ? vmp_conn_no_room(conn) : status;
+}
+
+vmp_status_t vmp_ep_check(vmp_ep_t *ep)
+{
+    uint32_t block = ep->conn->block;
+
+    return (block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) ?
+           vmp_conn_refusal(ep->conn) : VMP_OK;
+}
+
+int vmp_ep_is_ready(const vmp_ep_t *ep)
+{
+    const vmp_conn_t *conn   = ep->conn;
+    const vmp_iface_t *iface = conn->iface;
+
+    if (vmp_unlikely(conn->block)) {
+        return (conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) != 0;
+    }
+
+    /* what was refused is refused again until something changes */
+    return (conn->starved_gen != iface->gen) &&
+           (conn->tx_sn != conn->tx_limit) && vmp_path_has_room(conn->tx_path);
+}
+
+
+/* Endpoints that wait for room --------------------------------------------- */
+
+void vmp_ep_wait_ready(vmp_ep_t *ep)
+{
+    vmp_iface_t *iface = ep->conn->iface;
+    vmp_ep_t *head     = iface->ready_head;
+
+    if (ep->is_waiting) {
+        return;
+    }
+
+    ep->is_waiting = 1;
+    ++iface->num_waiting;
+    if (head == NULL) {
+        ep->ready_next    = ep;
+        ep->ready_prev    = ep;
+        iface->ready_head = ep;
+        return;
+    }
+
+    ep->ready_next       = head;
+    ep->ready_prev       = head->ready_prev;
+    head->ready_prev     = ep;
+    ep->ready_prev->ready_next = ep;
+}
+
+static void vmp_ep_ready_remove(vmp_iface_t *iface, vmp_ep_t *ep)
+{
+    ep->is_waiting             = 0;
+    ep->ready_prev->ready_next = ep->ready_next;
+    ep->ready_next->ready_prev = ep->ready_prev;
+    --iface->num_waiting;
+    if (iface->ready_head == ep) {
+        iface->ready_head = (ep->ready_next == ep) ? NULL : ep->ready_next;
+    }
+}
+
+void vmp_ep_cancel_wait(vmp_ep_t *ep)
+{
+    vmp_iface_t *iface = ep->conn->iface;
+
+    if (iface->ready_cur == ep) {
+        iface->ready_cur = NULL;
+    }
+
+    if (ep->is_waiting) {
+        vmp_ep_ready_remove(iface, ep);
+    }
+}
+
+unsigned vmp_iface_ready(vmp_iface_t *iface)
+{
+    unsigned visits = VMP_READY_VISITS;
+    unsigned calls  = 0;
+    vmp_ep_t *ep;
+
+    if (vmp_likely(iface->num_waiting == 0)) {
+        iface->ready_left = 0;
+        return 0;
+    }
+
+    if (iface->ready_left == 0) {
+        if (iface->ready_gen == iface->gen) {
+            return 0;
+        }
+
+        /* once around; what is cut short goes on in the next call */
+        iface->ready_gen  = iface->gen;
+        iface->ready_left = iface->num_waiting;
+    }
+
+    while ((iface->ready_left > 0) && (visits > 0) &&
+           (calls < VMP_READY_CALLS) && (iface->ready_head != NULL)) {
+        --iface->ready_left;
+        --visits;
+        ep                = iface->ready_head;
+        iface->ready_head = ep->ready_next;
+        if (!vmp_ep_is_ready(ep)) {
+            continue;
+        }
+
+        ++calls;
+        iface->ready_cur = ep;
+        if (!iface->ops.ep_ready(iface->arg, ep) &&
+            (iface->ready_cur == ep) && ep->is_waiting) {
+            vmp_ep_ready_remove(iface, ep);
+        }
+    }
+
+    iface->ready_cur = NULL;
+    return calls;
+}
+
+
+unsigned vmp_ep_get_path_counters(const vmp_ep_t *ep,
+                                  vmp_path_counters_t *counters, unsigned max)
+{
+    const vmp_conn_t *conn = ep->conn;
+    unsigned i;
+
+    for (i = 0; (i < conn->num_paths) && (i < max); ++i) {
+        if (conn->paths[i] != NULL) {
+            counters[i] = conn->paths[i]->counters;
+        } else {
+            memset(&counters[i], 0, sizeof(counters[i]));
+        }
+    }
+
+    return i;
+}

@@ -1,0 +1,507 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_path.h"
+#include "vmp_post.h"
+#include "vmp_rma.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* wr_id: connection slot, path, low bits of the epoch, ring slot */
+#define VMP_WR_ID_RING_BITS   16
+#define VMP_WR_ID_EPOCH_BITS  18
+#define VMP_WR_ID_PATH_BITS   6
+#define VMP_WR_ID_EPOCH_MASK  ((1u << VMP_WR_ID_EPOCH_BITS) - 1)
+
+/* Control tells why a path went out of use, in another event; a path without a
+ * reason after that time has failed by itself. */
+#define VMP_PATH_REASON_NS    200000000ul
+
+
+static uint64_t vmp_path_wr_id(uint32_t slot, uint8_t index, uint32_t epoch)
+{
+    uint64_t id = slot;
+
+    id = (id << VMP_WR_ID_PATH_BITS) | index;
+    id = (id << VMP_WR_ID_EPOCH_BITS) | (epoch & VMP_WR_ID_EPOCH_MASK);
+    return id << VMP_WR_ID_RING_BITS;
+}
+
+const char *vmp_path_str(const vmp_path_t *path, char *buf, size_t max)
+{
+    snprintf(buf, max, "path %u (rail %u to rail %u, UDP source port %u, "
+             "epoch %u) to peer %016" PRIx64, path->index, path->rail_index,
+             path->remote_rail, vmp_port_udp_sport(path->entropy), path->epoch,
+             path->conn->peer_id);
+    return buf;
+}
+
+vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev)
+{
+    vmp_iface_t *iface = conn->iface;
+    uint32_t depth     = iface->attr.sq_depth;
+    vmp_path_t *path   = calloc(1, sizeof(*path));
+
+    if (path == NULL) {
+        return NULL;
+    }
+
+    path->ring = calloc(depth, sizeof(*path->ring));
+    if (path->ring == NULL) {
+        free(path);
+        return NULL;
+    }
+
+    path->conn        = conn;
+    path->qp          = ev->qp;
+    path->rail        = &iface->rails[ev->rail];
+    path->pol         = &conn->pol_paths[ev->path];
+    path->mask        = depth - 1;
+    path->limit       = depth - VMP_RING_RESERVE;
+    path->wr_id       = vmp_path_wr_id(conn->slot, ev->path, ev->epoch);
+    path->epoch       = ev->epoch;
+    path->entropy     = ev->entropy;
+    path->index       = ev->path;
+    path->rail_index  = ev->rail;
+    path->remote_rail = ev->remote_rail;
+    path->state       = VMP_PATH_READY;
+    vmp_list_init(&path->draining);
+    conn->paths[path->index] = path;
+    ++conn->paths_live;
+    return path;
+}
+
+/* Books of a WR that leaves the ring */
+static void vmp_path_release(vmp_path_t *path, const vmp_wr_t *wr)
+{
+    vmp_conn_t *conn = path->conn;
+
+    ++path->rail->cq_avail;
+    --path->pol->outstanding;
+    path->pol->inflight -= wr->bytes;
+
+    if (wr->buf != NULL) {
+        vmp_buf_put(&conn->iface->tx_bufs, wr->buf);
+    }
+
+    if (vmp_wr_is_ctrl(wr->kind)) {
+        return;
+    }
+
+    if ((wr->kind == VMP_WR_GET) || (wr->kind == VMP_WR_GET_CHUNK)) {
+        --conn->reads;
+    }
+
+    if (--path->num_ops == 0) {
+        conn->busy_mask &= ~(1ul << path->index);
+    }
+}
+
+void vmp_path_free(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_wr_t *wr;
+
+    for (; path->tail != path->head; ++path->tail) {
+        wr = &path->ring[path->tail & path->mask];
+        vmp_path_release(path, wr);
+    }
+
+    path->rail->unsig           -= path->unsig;
+    path->rail->unsig_bufs      -= path->unsig_bufs;
+    conn->paths[path->index]     = NULL;
+    conn->up_mask               &= ~(1ul << path->index);
+    conn->eligible              &= ~(1ul << path->index);
+    *path->pol                   = (vmp_policy_path_t){0};
+    --conn->paths_live;
+    vmp_list_del(&path->draining);
+    free(path->ring);
+    free(path);
+}
+
+void vmp_path_up(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    char str[VMP_PATH_STR_MAX];
+
+    if (path->state != VMP_PATH_READY) {
+        return;
+    }
+
+    vmp_debug("%s is up", vmp_path_str(path, str, sizeof(str)));
+    path->state       = VMP_PATH_UP;
+    path->pol->window = conn->iface->path_window;
+    conn->up_mask    |= 1ul << path->index;
+    vmp_path_update_eligible(path);
+    vmp_conn_update_tx_path(conn);
+    vmp_rma_kick(conn);
+    vmp_iface_changed(conn->iface);
+}
+
+static void vmp_path_disable(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+
+    conn->up_mask    &= ~(1ul << path->index);
+    conn->eligible   &= ~(1ul << path->index);
+    path->pol->window = 0;
+    vmp_conn_update_tx_path(conn);
+    if (!vmp_list_is_linked(&path->draining)) {
+        path->down_time = vmp_port_now(conn->iface->port);
+        vmp_list_add_tail(&conn->iface->draining, &path->draining);
+    }
+}
+
+vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind)
+{
+    vmp_conn_t *conn = path->conn;
+    char str[VMP_PATH_STR_MAX];
+
+    (void)kind;
+    if (!(conn->block & VMP_BLOCK_FAILED)) {
+        vmp_error("%s: the device refused a work request: the connection is "
+                  "lost; see the line before",
+                  vmp_path_str(path, str, sizeof(str)));
+        vmp_conn_fail(conn, VMP_ERR_IO_ERROR);
+    }
+
+    return conn->status;
+}
+
+static int vmp_path_post_nop(vmp_path_t *path)
+{
+    int ret;
+
+    ret = vmp_port_post_write(path->qp, vmp_post_wr_id(path),
+                              VMP_POST_SIGNALED, NULL, 0, 0, 0);
+    if (ret == 0) {
+        vmp_post_end(path, VMP_POST_SIGNALED, VMP_WR_NOP, NULL, NULL, NULL, 0);
+    }
+
+    return ret;
+}
+
+void vmp_path_force(vmp_path_t *path)
+{
+    path->need_force = 0;
+    if ((path->unsig == 0) || (path->state != VMP_PATH_UP) ||
+        path->is_error) {
+        return;
+    }
+
+    if ((path->rail->cq_avail == 0) ||
+        ((path->head - path->tail) >= (path->limit + 2))) {
+        /* so much is posted that signalled WRs are among it: try again when
+         * they complete */
+        path->need_force = 1;
+    } else if (vmp_path_post_nop(path) != 0) {
+        vmp_path_post_failed(path, VMP_WR_NOP);
+    }
+}
+
+/* End the oldest WRs up to position `end`. Calls back. */
+static void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status)
+{
+    vmp_conn_t *conn   = path->conn;
+    vmp_iface_t *iface = conn->iface;
+    vmp_wr_t wr;
+
+    while (path->tail != end) {
+        wr = path->ring[path->tail & path->mask];
+        ++path->tail;
+        vmp_path_release(path, &wr);
+
+        if (wr.barrier != NULL) {
+            if ((wr.comp != NULL) && (wr.ep != NULL)) {
+                iface->ops.complete(iface->arg, wr.comp, status);
+            }
+
+            vmp_conn_end(conn, wr.barrier);
+        } else if (vmp_wr_is_chunk(wr.kind)) {
+            vmp_rma_chunk_done(wr.comp, status);
+        }
+    }
+}
+
+static const char *vmp_wr_kind_str(unsigned kind)
+{
+    static const char *const names[] = {
+        [VMP_WR_CREDIT]    = "credit",
+        [VMP_WR_NOP]       = "flush",
+        [VMP_WR_AM]        = "message",
+        [VMP_WR_PUT]       = "put",
+        [VMP_WR_GET]       = "get",
+        [VMP_WR_PUT_CHUNK] = "put (part)",
+        [VMP_WR_GET_CHUNK] = "get (part)"
+    };
+
+    return names[kind];
+}
+
+static const char *vmp_path_advice(vmp_wc_status_t status)
+{
+    switch (status) {
+    case VMP_WC_RETRY_EXC:
+        return "the peer did not answer: check that it runs and that the "
+               "network carries this path (UCX_VMP_TIMEOUT and "
+               "UCX_VMP_RETRY_COUNT say how long to try)";
+    case VMP_WC_REM_ACCESS:
+        return "the peer's memory was not registered for it, or the address "
+               "is wrong: an error of the program";
+    case VMP_WC_LOC_ERR:
+        return "the local buffer was not registered for it: an error of the "
+               "program";
+    default:
+        return "the connection is lost: see the peer's log for its side";
+    }
+}
+
+static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
+{
+    vmp_conn_t *conn = path->conn;
+    const vmp_wr_t *wr;
+    char str[VMP_PATH_STR_MAX];
+
+    if (path->is_error) {
+        path->drain_pos = pos + 1;
+        return;
+    }
+
+    /* all before the first error has completed; all behind it is flushed, and
+     * stays in the ring until the path is drained */
+    vmp_path_retire(path, pos, VMP_OK);
+    path->is_error  = 1;
+    path->drain_pos = pos + 1;
+    vmp_path_disable(path);
+
+    if ((wc->status == VMP_WC_FLUSHED) ||
+        (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+        /* why it is flushed is known, or control says so */
+        return;
+    }
+
+    wr = &path->ring[pos & path->mask];
+    vmp_error("%s failed: %s of %u bytes: %s (vendor error 0x%x); %s",
+              vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(wr->kind),
+              wr->bytes, vmp_wc_status_str(wc->status), wc->vendor_err,
+              vmp_path_advice(wc->status));
+    vmp_conn_fail(conn, (wc->status == VMP_WC_RETRY_EXC) ?
+                  VMP_ERR_ENDPOINT_TIMEOUT : VMP_ERR_CONNECTION_RESET);
+}
+
+static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
+{
+    uint64_t id       = wc->wr_id;
+    uint32_t ring_pos = id & ((1u << VMP_WR_ID_RING_BITS) - 1);
+    uint32_t epoch;
+    uint32_t index;
+    uint32_t slot;
+    vmp_conn_t *conn;
+    vmp_path_t *path;
+    uint32_t pos;
+
+    id  >>= VMP_WR_ID_RING_BITS;
+    epoch = id & VMP_WR_ID_EPOCH_MASK;
+    id  >>= VMP_WR_ID_EPOCH_BITS;
+    index = id & ((1u << VMP_WR_ID_PATH_BITS) - 1);
+    slot  = id >> VMP_WR_ID_PATH_BITS;
+
+    if (vmp_unlikely((slot >= iface->conns_size) ||
+                     ((conn = iface->conns[slot]) == NULL) ||
+                     (index >= conn->num_paths) ||
+                     ((path = conn->paths[index]) == NULL) ||
+                     ((path->epoch & VMP_WR_ID_EPOCH_MASK) != epoch))) {
+        vmp_debug("completion of an unknown path dropped: 0x%" PRIx64,
+                  wc->wr_id);
+        return;
+    }
+
+    pos = path->tail + ((ring_pos - path->tail) & path->mask);
+    if (vmp_unlikely((pos - path->tail) >= (path->head - path->tail))) {
+        vmp_debug("completion of an unknown request dropped: 0x%" PRIx64,
+                  wc->wr_id);
+        return;
+    }
+
+    if (vmp_unlikely(wc->status != VMP_WC_SUCCESS)) {
+        vmp_path_error(path, pos, wc);
+        return;
+    }
+
+    vmp_path_retire(path, pos + 1, VMP_OK);
+    vmp_path_update_eligible(path);
+    if (vmp_unlikely(path->need_force)) {
+        vmp_path_force(path);
+    }
+
+    if (vmp_unlikely(conn->is_pinned)) {
+        vmp_conn_check_pin(conn);
+    }
+
+    vmp_rma_kick(conn);
+}
+
+unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail)
+{
+    vmp_wc_t wc[VMP_POLL_BATCH];
+    int num;
+    int i;
+
+    num = vmp_port_poll_tx(iface->port, rail, wc, VMP_POLL_BATCH);
+    if (num <= 0) {
+        return 0;
+    }
+
+    vmp_iface_changed(iface);
+    for (i = 0; i < num; ++i) {
+        vmp_path_completion(iface, &wc[i]);
+    }
+
+    return num;
+}
+
+/* The peer closed in good order, but an operation did not get through. What
+ * nobody waits for is reported upon next use only: the acknowledgement of a
+ * peer's last message is often lost that way. */
+static void vmp_path_check_lost(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    const vmp_wr_t *wr;
+    char str[VMP_PATH_STR_MAX];
+    uint32_t pos;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if (vmp_wr_is_ctrl(wr->kind)) {
+            continue;
+        }
+
+        conn->is_lossy = 1;
+        if ((wr->kind != VMP_WR_AM) || (wr->comp != NULL)) {
+            vmp_error("%s: the peer closed its interface before a %s of %u "
+                      "bytes to it completed",
+                      vmp_path_str(path, str, sizeof(str)),
+                      vmp_wr_kind_str(wr->kind), wr->bytes);
+            vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+            return;
+        }
+    }
+}
+
+/* Control may destroy the QP; what is in the ring ends. Return 1 if so. */
+static unsigned vmp_path_finish(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_cmd_t cmd    = {
+        .type   = VMP_CMD_PATH_DRAINED,
+        .slot   = conn->slot,
+        .incarn = conn->incarn,
+        .path   = path->index,
+        .epoch  = path->epoch
+    };
+
+    if (vmp_iface_command(conn->iface, &cmd) != 0) {
+        return 0;
+    }
+
+    if (!(conn->block & VMP_BLOCK_FAILED)) {
+        vmp_path_check_lost(path);
+    }
+
+    vmp_path_retire(path, path->head,
+                    (conn->block & VMP_BLOCK_FAILED) ?
+                    conn->status : VMP_ERR_CONNECTION_RESET);
+    vmp_path_free(path);
+    return 1;
+}
+
+void vmp_path_down(vmp_path_t *path)
+{
+    char str[VMP_PATH_STR_MAX];
+
+    if (path->state == VMP_PATH_DOWN) {
+        return;
+    }
+
+    vmp_debug("%s is down", vmp_path_str(path, str, sizeof(str)));
+    if ((path->state == VMP_PATH_READY) && (vmp_path_finish(path) != 0)) {
+        /* it never carried anything: nobody misses it */
+        return;
+    }
+
+    path->state = VMP_PATH_DOWN;
+    vmp_path_disable(path);
+}
+
+/* One step of the drain. Return 1 if something happened. */
+static unsigned vmp_path_drain(vmp_path_t *path, uint64_t now)
+{
+    vmp_conn_t *conn = path->conn;
+    char str[VMP_PATH_STR_MAX];
+
+    if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+        if ((now - path->down_time) < VMP_PATH_REASON_NS) {
+            return 0;
+        }
+
+        vmp_error("%s went out of use: the connection is lost",
+                  vmp_path_str(path, str, sizeof(str)));
+        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+    }
+
+    if (path->state != VMP_PATH_DOWN) {
+        return 0;
+    }
+
+    if (!path->is_error && !path->is_marked && (path->unsig > 0)) {
+        /* unsignalled WRs that completed in time leave no trace: a marker that
+         * is flushed tells them from those that did not */
+        if ((path->rail->cq_avail == 0) ||
+            ((path->head - path->tail) > path->mask)) {
+            return 0;
+        }
+
+        path->is_marked = 1;
+        if (vmp_path_post_nop(path) != 0) {
+            path->is_error  = 1;
+            path->drain_pos = path->head;
+        }
+    }
+
+    if (path->is_error ? (path->drain_pos != path->head) :
+                         (path->tail != path->head)) {
+        return 0;
+    }
+
+    /* nor may an arrival be lost with the QP */
+    return path->rail->rx_empty ? vmp_path_finish(path) : 0;
+}
+
+unsigned vmp_path_progress(vmp_iface_t *iface)
+{
+    unsigned count = 0;
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+    uint64_t now;
+
+    if (vmp_likely(vmp_list_is_empty(&iface->draining))) {
+        return 0;
+    }
+
+    now = vmp_port_now(iface->port);
+    vmp_list_for_each_safe(link, tmp, &iface->draining) {
+        count += vmp_path_drain(vmp_container_of(link, vmp_path_t, draining),
+                                now);
+    }
+
+    if (count > 0) {
+        vmp_iface_changed(iface);
+    }
+
+    return count;
+}

@@ -1,0 +1,124 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_PATH_H_
+#define VMP_PATH_H_
+
+#include "vmp_barrier.h"
+#include "vmp_iface.h"
+#include "vmp_wire.h"
+
+
+/** What a posted work request was. */
+typedef enum vmp_wr_kind {
+    VMP_WR_CREDIT,                  /**< CREDIT frame */
+    VMP_WR_NOP,                     /**< To know that what is before is done */
+    VMP_WR_AM,                      /**< Message */
+    VMP_WR_PUT,                     /**< Put in one piece */
+    VMP_WR_GET,                     /**< Get in one piece */
+    VMP_WR_PUT_CHUNK,               /**< Piece of an operation, see vmp_rma.h */
+    VMP_WR_GET_CHUNK
+} vmp_wr_kind_t;
+
+static inline int vmp_wr_is_ctrl(uint8_t kind)
+{
+    return kind <= VMP_WR_NOP;
+}
+
+static inline int vmp_wr_is_chunk(uint8_t kind)
+{
+    return kind >= VMP_WR_PUT_CHUNK;
+}
+
+
+/** A posted work request: all that is needed to end it, or to do it again. */
+typedef struct vmp_wr {
+    vmp_barrier_t *barrier;         /**< NULL: of the operation, or none */
+    vmp_ep_t      *ep;              /**< NULL: endpoint is gone */
+    vmp_buf_t     *buf;             /**< Bounce buffer */
+    void          *comp;            /**< The user's; of chunks: vmp_op_t */
+    uint64_t      sn;               /**< AM: its SN; CHUNK: offset, bytes */
+    uint32_t      bytes;
+    uint8_t       kind;
+} vmp_wr_t;
+
+
+typedef enum vmp_path_state {
+    VMP_PATH_READY,                 /**< May receive */
+    VMP_PATH_UP,                    /**< May send */
+    VMP_PATH_DOWN                   /**< QP is in ERR: drains */
+} vmp_path_state_t;
+
+
+/** One QP pair; (index, epoch) names it for ever. */
+struct vmp_path {
+    vmp_conn_t          *conn;
+    vmp_port_qp_t       *qp;
+    vmp_rail_t          *rail;
+    vmp_policy_path_t   *pol;       /**< Numbers that policies see */
+    vmp_wr_t            *ring;      /**< Posted WRs, by position & mask */
+    uint32_t            mask;
+    uint32_t            head;       /**< Position of the next WR */
+    uint32_t            tail;       /**< Of the oldest not known complete */
+    uint32_t            limit;      /**< Entries that operations may use */
+    uint32_t            unsig;      /**< WRs after the last signalled one */
+    uint32_t            unsig_bytes;
+    uint32_t            unsig_bufs;
+    uint32_t            num_ops;    /**< Posted WRs but CREDIT and NOP */
+    uint64_t            wr_id;      /**< All but the ring slot */
+    uint32_t            epoch;
+    uint32_t            entropy;
+    uint32_t            drain_pos;  /**< is_error: completions seen up to */
+    uint8_t             index;
+    uint8_t             rail_index;
+    uint8_t             remote_rail;
+    uint8_t             state;
+    uint8_t             is_error;   /**< An error completion came */
+    uint8_t             is_marked;  /**< Drain marker was posted */
+    uint8_t             need_force; /**< vmp_path_force() found no room */
+    uint64_t            down_time;  /**< When it went out of use, ns */
+    vmp_link_t          draining;   /**< In iface->draining */
+    vmp_path_counters_t counters;
+};
+
+typedef struct vmp_path vmp_path_t;
+
+#define VMP_RING_RESERVE  3         /**< CREDIT, NOP, drain marker */
+
+
+/** A path as control announced it. NULL: no memory. */
+vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev);
+
+/** Free it with what its ring holds; calls nobody back. */
+void vmp_path_free(vmp_path_t *path);
+
+/** It may send from now on. */
+void vmp_path_up(vmp_path_t *path);
+
+/** Its QP is in ERR. */
+void vmp_path_down(vmp_path_t *path);
+
+/** End paths that are drained. Return how many. */
+unsigned vmp_path_progress(vmp_iface_t *iface);
+
+/** Poll and handle completions of a rail. Return how many. */
+unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
+
+/** If the last posted WR is unsignalled, post a nop that is not: a write of 0
+ *  bytes, for which responders check no key and touch no memory. */
+void vmp_path_force(vmp_path_t *path);
+
+/** Posting failed (the port has logged why): the connection is lost. Returns
+ *  its status. */
+vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
+
+/** Name a path in log lines. */
+const char *vmp_path_str(const vmp_path_t *path, char *buf, size_t max);
+
+#define VMP_PATH_STR_MAX  128
+
+
+#endif

@@ -1,0 +1,238 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_POST_H_
+#define VMP_POST_H_
+
+#include "vmp_conn.h"
+
+
+/**
+ * Posting of work requests: what all operations share on the hot path. First
+ * the room is checked, then vmp_post_begin() says whether to signal, the port
+ * posts, and vmp_post_end() keeps the books.
+ */
+
+/** Room for an operation in send queue and CQ */
+static inline int vmp_path_has_room(const vmp_path_t *path)
+{
+    return ((path->head - path->tail) < path->limit) &&
+           (path->rail->cq_avail > path->rail->cq_reserve);
+}
+
+static inline void vmp_path_update_eligible(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    uint64_t bit     = 1ul << path->index;
+
+    if ((path->state == VMP_PATH_UP) && !path->is_error &&
+        ((path->head - path->tail) < path->limit) &&
+        (path->pol->inflight < path->pol->window)) {
+        conn->eligible |= bit;
+    } else {
+        conn->eligible &= ~bit;
+    }
+}
+
+/** wr_id of the next WR */
+static inline uint64_t vmp_post_wr_id(const vmp_path_t *path)
+{
+    return path->wr_id | (path->head & path->mask);
+}
+
+/**
+ * Whether a WR that need not be signalled has to be: such ones are budgeted a
+ * path and an interface, so that idle connections never pin queues or buffers.
+ */
+static inline unsigned vmp_post_moderate(const vmp_path_t *path, uint32_t bytes,
+                                         const vmp_buf_t *buf)
+{
+    const vmp_iface_t *iface = path->conn->iface;
+    const vmp_rail_t *rail   = path->rail;
+
+    if (vmp_likely(((path->unsig + 1) < iface->signal_period) &&
+                   ((path->unsig_bytes + bytes) < iface->signal_bytes) &&
+                   (rail->unsig < rail->unsig_max)) &&
+        ((buf == NULL) || (rail->unsig_bufs < iface->unsig_bufs_max))) {
+        return 0;
+    }
+
+    return VMP_POST_SIGNALED;
+}
+
+/** The port took a WR. */
+static inline vmp_wr_t *
+vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
+             vmp_buf_t *buf, void *comp, uint32_t bytes)
+{
+    vmp_wr_t *wr     = &path->ring[path->head & path->mask];
+    vmp_rail_t *rail = path->rail;
+
+    wr->ep    = ep;
+    wr->buf   = buf;
+    wr->comp  = comp;
+    wr->bytes = bytes;
+    wr->kind  = kind;
+    ++path->head;
+    --rail->cq_avail;
+    ++path->pol->outstanding;
+    path->pol->inflight += bytes;
+
+    if (flags & VMP_POST_SIGNALED) {
+        rail->unsig      -= path->unsig;
+        rail->unsig_bufs -= path->unsig_bufs;
+        path->unsig       = 0;
+        path->unsig_bytes = 0;
+        path->unsig_bufs  = 0;
+    } else {
+        ++rail->unsig;
+        ++path->unsig;
+        path->unsig_bytes += bytes;
+        if (buf != NULL) {
+            ++rail->unsig_bufs;
+            ++path->unsig_bufs;
+        }
+    }
+
+    if (vmp_wr_is_ctrl(kind)) {
+        wr->barrier = NULL;
+    } else {
+        wr->barrier = vmp_wr_is_chunk(kind) ? NULL :
+                      vmp_conn_start(path->conn);
+        if (path->num_ops++ == 0) {
+            path->conn->busy_mask |= 1ul << path->index;
+        }
+    }
+
+    vmp_path_update_eligible(path);
+    return wr;
+}
+
+/** Header of the next frame on a path */
+static inline void vmp_post_frame(const vmp_path_t *path, void *buf,
+                                  uint8_t type, uint8_t am_id, size_t length)
+{
+    const vmp_conn_t *conn = path->conn;
+    vmp_frame_t frame;
+
+    frame.type      = type;
+    frame.am_id     = am_id;
+    frame.path      = path->index;
+    frame.conn      = conn->peer_conn;
+    frame.incarn    = conn->peer_incarn;
+    frame.epoch     = path->epoch;
+    frame.sn        = (uint32_t)conn->tx_sn;
+    frame.delivered = (uint32_t)conn->rx_next;
+    frame.limit     = (uint32_t)(conn->rx_next + conn->rx_window);
+    frame.length    = (uint32_t)length;
+    vmp_frame_pack(buf, &frame);
+}
+
+/** A frame went out: what it told the peer. */
+static inline void vmp_post_told(vmp_conn_t *conn)
+{
+    conn->rx_told = conn->rx_next + conn->rx_window;
+}
+
+/** Local key of a buffer on the rail of a path */
+static inline uint32_t vmp_post_lkey(const vmp_path_t *path,
+                                     const vmp_mem_t *mem)
+{
+    return mem->lkey[path->rail->dev_index];
+}
+
+/** Remote key on the peer's rail of a path */
+static inline uint32_t vmp_post_rkey(const vmp_path_t *path,
+                                     const vmp_rkey_t *rkey)
+{
+    return rkey->key[vmp_likely(path->remote_rail < rkey->num_devs) ?
+                     path->remote_rail : 0];
+}
+
+/** Data of a bounce buffer */
+static inline void *vmp_post_buf_data(vmp_buf_t *buf)
+{
+    return buf + 1;
+}
+
+/**
+ * Path of an operation in one piece, and whether the connection takes it.
+ *
+ * @return VMP_OK, VMP_ERR_NO_RESOURCE, or the failure of the connection.
+ */
+static inline vmp_status_t vmp_post_begin(vmp_conn_t *conn, size_t length,
+                                          vmp_path_t **path_p)
+{
+    vmp_path_t *path;
+
+    *path_p = NULL;
+    if (vmp_unlikely(conn->block)) {
+        return vmp_conn_refusal(conn);
+    }
+
+    if (vmp_likely(!vmp_conn_is_spread(conn, length))) {
+        path = conn->tx_path;
+        if (vmp_unlikely(!vmp_path_has_room(path))) {
+            return vmp_conn_no_room(conn);
+        }
+    } else {
+        path = vmp_conn_spread(conn, length);
+        if (path == NULL) {
+            return vmp_conn_no_room(conn);
+        }
+    }
+
+    *path_p = path;
+    return VMP_OK;
+}
+
+/**
+ * Bounce buffer of an operation whose length is known after packing only, and
+ * then it must go. So there is to be room on the path for short ones; and if
+ * the last one was long, in a window, too, lest bulk piles up on that path. The
+ * latter holds up one attempt only: a short one must not wait for bulk.
+ */
+static inline vmp_status_t vmp_post_begin_bcopy(vmp_conn_t *conn,
+                                                vmp_buf_t **buf_p)
+{
+    vmp_iface_t *iface = conn->iface;
+
+    *buf_p = NULL;
+    if (vmp_unlikely(conn->block)) {
+        return vmp_conn_refusal(conn);
+    }
+
+    if (vmp_unlikely(conn->is_bulk && (conn->eligible == 0))) {
+        conn->is_bulk = 0;
+        return vmp_conn_no_room(conn);
+    }
+
+    if (vmp_unlikely(!vmp_path_has_room(conn->tx_path) ||
+                     !vmp_buf_pool_has(&iface->tx_bufs,
+                                       VMP_TX_BUFS_RESERVE + 1))) {
+        return vmp_conn_no_room(conn);
+    }
+
+    *buf_p = vmp_buf_get(&iface->tx_bufs);
+    return VMP_OK;
+}
+
+/** Path of what was packed; a fence that pins holds for it, too. */
+static inline vmp_path_t *vmp_post_bcopy_path(vmp_conn_t *conn, size_t length)
+{
+    vmp_path_t *path;
+
+    if (vmp_likely(!vmp_conn_is_spread(conn, length))) {
+        return conn->tx_path;
+    }
+
+    path          = vmp_conn_spread(conn, length);
+    conn->is_bulk = 1;
+    return (path != NULL) ? path : conn->tx_path;
+}
+
+
+#endif

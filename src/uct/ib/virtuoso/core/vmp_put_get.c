@@ -1,0 +1,283 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_rma.h"
+
+#include <string.h>
+
+
+static size_t vmp_iov_length(const vmp_iov_t *iov, unsigned iovcnt)
+{
+    size_t length = 0;
+    unsigned i;
+
+    for (i = 0; i < iovcnt; ++i) {
+        length += iov[i].length;
+    }
+
+    return length;
+}
+
+/* An operation object, which holds a place in the generation of now */
+static vmp_op_t *vmp_op_new(vmp_ep_t *ep, vmp_wr_kind_t kind, size_t length,
+                            uint64_t remote_addr, const vmp_rkey_t *rkey,
+                            void *comp)
+{
+    vmp_op_t *op = vmp_obj_get(&ep->conn->iface->op_pool);
+
+    if (op != NULL) {
+        op->conn        = ep->conn;
+        op->ep          = ep;
+        op->barrier     = NULL;
+        op->comp        = comp;
+        op->kind        = kind;
+        op->status      = VMP_OK;
+        op->posted      = 0;
+        op->iovcnt      = 0;
+        op->iov_index   = 0;
+        op->iov_offset  = 0;
+        op->length      = length;
+        op->offset      = 0;
+        op->remote_addr = remote_addr;
+        op->rkey        = *rkey;
+        op->buf         = NULL;
+        vmp_list_init(&op->link);
+    }
+
+    return op;
+}
+
+/* Queue an operation that is posted in chunks */
+static vmp_status_t
+vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
+              unsigned iovcnt, size_t length, uint64_t remote_addr,
+              const vmp_rkey_t *rkey, void *comp)
+{
+    vmp_conn_t *conn = ep->conn;
+    vmp_op_t *op;
+
+    if (vmp_conn_is_spread(conn, length) && conn->is_pinned) {
+        vmp_path_force(conn->tx_path);
+        return vmp_conn_no_room(conn);
+    }
+
+    op = vmp_op_new(ep, kind, length, remote_addr, rkey, comp);
+    if (op == NULL) {
+        return vmp_conn_no_room(conn);
+    }
+
+    op->iovcnt = iovcnt;
+    memcpy(op->iov, iov, iovcnt * sizeof(*iov));
+    op->barrier = vmp_conn_start(conn);
+    vmp_list_add_tail(&conn->ops, &op->link);
+    if (conn->ops.next == &op->link) {
+        /* first in the queue: fill the windows now */
+        vmp_rma_conn_post(conn, VMP_RMA_BUDGET);
+        vmp_rma_kick(conn);
+    }
+
+    return VMP_INPROGRESS;
+}
+
+static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
+                                  const vmp_iov_t *iov, unsigned iovcnt,
+                                  uint64_t remote_addr, const vmp_rkey_t *rkey,
+                                  void *comp)
+{
+    vmp_conn_t *conn   = ep->conn;
+    vmp_wr_kind_t kind = is_get ? VMP_WR_GET : VMP_WR_PUT;
+    size_t length      = vmp_iov_length(iov, iovcnt);
+    vmp_sge_t sge[VMP_MAX_IOV];
+    vmp_status_t status;
+    vmp_path_t *path;
+    unsigned num;
+    unsigned i;
+
+    if (vmp_unlikely(iovcnt > VMP_MAX_IOV)) {
+        return VMP_ERR_INVALID_PARAM;
+    }
+
+    if (vmp_unlikely(conn->block)) {
+        return vmp_conn_refusal(conn);
+    }
+
+    if (vmp_unlikely(length == 0)) {
+        return VMP_OK;
+    }
+
+    if ((length > conn->iface->chunk_size) ||
+        (iovcnt > conn->iface->max_sge) ||
+        (!vmp_list_is_empty(&conn->ops) && vmp_conn_is_spread(conn, length))) {
+        goto queue;
+    }
+
+    status = vmp_post_begin(conn, length, &path);
+    if (status != VMP_OK) {
+        if (status != VMP_ERR_NO_RESOURCE) {
+            return status;
+        }
+
+        goto queue;
+    }
+
+    for (i = 0, num = 0; i < iovcnt; ++i) {
+        if (iov[i].length > 0) {
+            sge[num].addr   = (uintptr_t)iov[i].buffer;
+            sge[num].length = iov[i].length;
+            sge[num].lkey   = vmp_post_lkey(path, iov[i].mem);
+            ++num;
+        }
+    }
+
+    if (vmp_rma_post(path, kind, VMP_POST_SIGNALED, sge, num, remote_addr,
+                     rkey) != 0) {
+        return vmp_path_post_failed(path, kind);
+    }
+
+    vmp_post_end(path, VMP_POST_SIGNALED, kind, ep, NULL, comp, length);
+    conn->reads += is_get;
+    vmp_rma_count(path, length);
+    return VMP_INPROGRESS;
+
+queue:
+    return vmp_rma_queue(ep, is_get ? VMP_WR_GET_CHUNK : VMP_WR_PUT_CHUNK, iov,
+                         iovcnt, length, remote_addr, rkey, comp);
+}
+
+vmp_status_t vmp_ep_put_zcopy(vmp_ep_t *ep, const vmp_iov_t *iov,
+                              unsigned iovcnt, uint64_t remote_addr,
+                              const vmp_rkey_t *rkey, void *comp)
+{
+    return vmp_rma_zcopy(ep, 0, iov, iovcnt, remote_addr, rkey, comp);
+}
+
+vmp_status_t vmp_ep_get_zcopy(vmp_ep_t *ep, const vmp_iov_t *iov,
+                              unsigned iovcnt, uint64_t remote_addr,
+                              const vmp_rkey_t *rkey, void *comp)
+{
+    return vmp_rma_zcopy(ep, 1, iov, iovcnt, remote_addr, rkey, comp);
+}
+
+vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
+                              uint64_t remote_addr, const vmp_rkey_t *rkey)
+{
+    vmp_sge_t sge = {
+        .addr   = (uintptr_t)buffer,
+        .length = (uint32_t)length
+    };
+    vmp_status_t status;
+    vmp_path_t *path;
+    unsigned flags;
+
+    status = vmp_post_begin(ep->conn, length, &path);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    if (vmp_unlikely(length == 0)) {
+        return VMP_OK;
+    }
+
+    flags = VMP_POST_INLINE | vmp_post_moderate(path, length, NULL);
+    if (vmp_unlikely(vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
+                                  rkey) != 0)) {
+        return vmp_path_post_failed(path, VMP_WR_PUT);
+    }
+
+    vmp_post_end(path, flags, VMP_WR_PUT, ep, NULL, NULL, length);
+    vmp_rma_count(path, length);
+    return VMP_OK;
+}
+
+ssize_t vmp_ep_put_bcopy(vmp_ep_t *ep, vmp_pack_func_t pack, void *arg,
+                         uint64_t remote_addr, const vmp_rkey_t *rkey)
+{
+    vmp_conn_t *conn   = ep->conn;
+    vmp_iface_t *iface = conn->iface;
+    vmp_status_t status;
+    vmp_path_t *path;
+    vmp_buf_t *buf;
+    unsigned flags;
+    vmp_sge_t sge;
+
+    status = vmp_post_begin_bcopy(conn, &buf);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    sge.addr   = (uintptr_t)vmp_post_buf_data(buf);
+    sge.length = pack((void*)(uintptr_t)sge.addr, arg);
+    if (vmp_unlikely(sge.length == 0)) {
+        vmp_buf_put(&iface->tx_bufs, buf);
+        return 0;
+    }
+
+    path     = vmp_post_bcopy_path(conn, sge.length);
+    sge.lkey = vmp_post_lkey(path, buf->mem);
+    flags    = vmp_post_moderate(path, sge.length, buf);
+    if (vmp_unlikely(vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
+                                  rkey) != 0)) {
+        vmp_buf_put(&iface->tx_bufs, buf);
+        return vmp_path_post_failed(path, VMP_WR_PUT);
+    }
+
+    vmp_post_end(path, flags, VMP_WR_PUT, ep, buf, NULL, sge.length);
+    vmp_rma_count(path, sge.length);
+    return sge.length;
+}
+
+vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
+                              void *unpack_arg, size_t length,
+                              uint64_t remote_addr, const vmp_rkey_t *rkey,
+                              void *comp)
+{
+    vmp_conn_t *conn   = ep->conn;
+    vmp_iface_t *iface = conn->iface;
+    vmp_status_t status;
+    vmp_path_t *path;
+    vmp_op_t *op;
+    vmp_sge_t sge;
+
+    if (vmp_unlikely(length > iface->seg_size)) {
+        return VMP_ERR_INVALID_PARAM;
+    }
+
+    status = vmp_post_begin(conn, length, &path);
+    if (vmp_unlikely(status != VMP_OK)) {
+        return status;
+    }
+
+    if (!vmp_buf_pool_has(&iface->tx_bufs, VMP_TX_BUFS_RESERVE + 1)) {
+        return vmp_conn_no_room(conn);
+    }
+
+    op = vmp_op_new(ep, VMP_WR_GET_CHUNK, length, remote_addr, rkey, comp);
+    if (op == NULL) {
+        return vmp_conn_no_room(conn);
+    }
+
+    op->buf        = vmp_buf_get(&iface->tx_bufs);
+    op->unpack     = unpack;
+    op->unpack_arg = unpack_arg;
+    op->offset     = length;
+    sge.addr       = (uintptr_t)vmp_post_buf_data(op->buf);
+    sge.length     = length;
+    sge.lkey       = vmp_post_lkey(path, op->buf->mem);
+    if (vmp_rma_post(path, VMP_WR_GET_CHUNK, VMP_POST_SIGNALED, &sge, 1,
+                     remote_addr, rkey) != 0) {
+        vmp_buf_put(&iface->tx_bufs, op->buf);
+        vmp_obj_put(&iface->op_pool, op);
+        return vmp_path_post_failed(path, VMP_WR_GET);
+    }
+
+    op->barrier = vmp_conn_start(conn);
+    op->posted  = 1;
+    vmp_post_end(path, VMP_POST_SIGNALED, VMP_WR_GET_CHUNK, ep, NULL, op,
+                 length)->sn = 0;
+    ++conn->reads;
+    vmp_rma_count(path, length);
+    return VMP_INPROGRESS;
+}

@@ -1,0 +1,301 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_rma.h"
+
+#define VMP_RMA_BURST   4           /* chunks of one connection in its turn */
+
+
+/* Gather the next piece of an operation, at most `max` bytes. Return its
+ * length; the position is not moved. */
+static size_t vmp_op_gather(const vmp_op_t *op, const vmp_path_t *path,
+                            size_t max, vmp_sge_t *sge, unsigned *num_p)
+{
+    unsigned index = op->iov_index;
+    size_t offset  = op->iov_offset;
+    size_t total   = 0;
+    unsigned num   = 0;
+    const vmp_iov_t *iov;
+    size_t part;
+
+    while ((total < max) && (index < op->iovcnt) &&
+           (num < path->conn->iface->max_sge)) {
+        iov  = &op->iov[index];
+        part = iov->length - offset;
+        if (part > (max - total)) {
+            part = max - total;
+        }
+
+        if (part > 0) {
+            sge[num].addr   = (uintptr_t)iov->buffer + offset;
+            sge[num].length = part;
+            sge[num].lkey   = vmp_post_lkey(path, iov->mem);
+            ++num;
+        }
+
+        total += part;
+        ++index;
+        offset = 0;
+    }
+
+    *num_p = num;
+    return total;
+}
+
+static void vmp_op_advance(vmp_op_t *op, size_t length)
+{
+    size_t part;
+
+    op->offset += length;
+    while ((op->iov_index < op->iovcnt) && (length > 0)) {
+        part = op->iov[op->iov_index].length - op->iov_offset;
+        if (part > length) {
+            op->iov_offset += length;
+            return;
+        }
+
+        length        -= part;
+        op->iov_offset = 0;
+        ++op->iov_index;
+    }
+}
+
+/* The path of the next chunk; late, so that a path that is done earlier takes
+ * more of them */
+static vmp_path_t *vmp_op_path(const vmp_op_t *op, size_t length)
+{
+    vmp_conn_t *conn = op->conn;
+    vmp_path_t *path;
+
+    if (conn->block & (VMP_BLOCK_SETUP | VMP_BLOCK_CLOSED |
+                       VMP_BLOCK_FAILED)) {
+        return NULL;
+    }
+
+    if (vmp_conn_is_spread(conn, op->length)) {
+        return vmp_conn_spread(conn, length);
+    }
+
+    path = conn->tx_path;
+    return (vmp_path_has_room(path) &&
+            ((conn->eligible >> path->index) & 1)) ? path : NULL;
+}
+
+/* Post the next chunk. Return 1 if there was room. */
+static int vmp_op_post(vmp_op_t *op)
+{
+    vmp_conn_t *conn = op->conn;
+    size_t length    = op->length - op->offset;
+    vmp_sge_t sge[VMP_MAX_IOV];
+    vmp_path_t *path;
+    vmp_wr_t *wr;
+    unsigned num;
+
+    if (length > conn->iface->chunk_size) {
+        length = conn->iface->chunk_size;
+    }
+
+    path = vmp_op_path(op, length);
+    if (path == NULL) {
+        return 0;
+    }
+
+    length = vmp_op_gather(op, path, length, sge, &num);
+    if (vmp_rma_post(path, op->kind, VMP_POST_SIGNALED, sge, num,
+                     op->remote_addr + op->offset, &op->rkey) != 0) {
+        vmp_path_post_failed(path, op->kind);
+        return 0;
+    }
+
+    wr     = vmp_post_end(path, VMP_POST_SIGNALED, op->kind, op->ep, NULL, op,
+                          length);
+    wr->sn = op->offset;
+    if (op->kind == VMP_WR_GET_CHUNK) {
+        ++conn->reads;
+    }
+
+    ++op->posted;
+    vmp_rma_count(path, length);
+    vmp_op_advance(op, length);
+    if (op->offset == op->length) {
+        vmp_list_del(&op->link);
+    }
+
+    return 1;
+}
+
+unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max)
+{
+    unsigned count = 0;
+
+    while ((count < max) && !vmp_list_is_empty(&conn->ops) &&
+           vmp_op_post(vmp_container_of(conn->ops.next, vmp_op_t, link))) {
+        ++count;
+    }
+
+    return count;
+}
+
+static int vmp_rma_cq_is_full(const vmp_iface_t *iface)
+{
+    unsigned i;
+
+    for (i = 0; i < iface->num_rails; ++i) {
+        if (iface->rails[i].cq_avail <= iface->rails[i].cq_reserve) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+unsigned vmp_rma_progress(vmp_iface_t *iface)
+{
+    unsigned budget = VMP_RMA_BUDGET;
+    unsigned count;
+    vmp_conn_t *conn;
+
+    while ((budget > 0) && !vmp_list_is_empty(&iface->active)) {
+        conn = vmp_container_of(iface->active.next, vmp_conn_t, active);
+        vmp_list_del(&conn->active);
+        count = vmp_rma_conn_post(conn, (budget < VMP_RMA_BURST) ?
+                                  budget : VMP_RMA_BURST);
+        if (count == 0) {
+            /* it comes back when a path of its has room; but the CQ pool is
+             * shared, and room there may come from others */
+            if (vmp_rma_cq_is_full(iface)) {
+                vmp_list_add_head(&iface->active, &conn->active);
+                break;
+            }
+
+            --budget;
+        } else {
+            budget -= count;
+            vmp_rma_kick(conn);
+        }
+    }
+
+    return VMP_RMA_BUDGET - budget;
+}
+
+/* Everything of an operation that will ever be done is done. Calls back. */
+static void vmp_op_finish(vmp_op_t *op)
+{
+    vmp_conn_t *conn       = op->conn;
+    vmp_iface_t *iface     = conn->iface;
+    vmp_barrier_t *barrier = op->barrier;
+    vmp_ep_t *ep           = op->ep;
+    vmp_buf_t *buf         = op->buf;
+
+    if ((buf != NULL) && (op->status == VMP_OK) && (ep != NULL)) {
+        /* the endpoint may go in this callback, and its operation with it */
+        vmp_list_add_tail(&iface->done, &op->link);
+        iface->ops.unpack(iface->arg, op->unpack, op->unpack_arg,
+                          vmp_post_buf_data(buf), op->length);
+        vmp_list_del(&op->link);
+        ep = op->ep;
+    }
+
+    if (buf != NULL) {
+        vmp_buf_put(&iface->tx_bufs, buf);
+    }
+
+    if ((ep != NULL) && (op->comp != NULL)) {
+        iface->ops.complete(iface->arg, op->comp, op->status);
+    }
+
+    vmp_obj_put(&iface->op_pool, op);
+    vmp_conn_end(conn, barrier);
+}
+
+void vmp_rma_chunk_done(vmp_op_t *op, vmp_status_t status)
+{
+    --op->posted;
+    if ((status != VMP_OK) && (op->status == VMP_OK)) {
+        op->status = status;
+    }
+
+    if ((op->posted == 0) && (op->offset == op->length)) {
+        vmp_op_finish(op);
+    }
+}
+
+unsigned vmp_rma_complete_done(vmp_iface_t *iface)
+{
+    unsigned count = 0;
+    vmp_link_t *link;
+
+    while (!vmp_list_is_empty(&iface->done)) {
+        link = iface->done.next;
+        vmp_list_del(link);
+        vmp_op_finish(vmp_container_of(link, vmp_op_t, link));
+        ++count;
+    }
+
+    return count;
+}
+
+void vmp_rma_abort(vmp_conn_t *conn, const vmp_ep_t *ep, vmp_status_t status)
+{
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+    vmp_op_t *op;
+
+    vmp_list_for_each_safe(link, tmp, &conn->ops) {
+        op = vmp_container_of(link, vmp_op_t, link);
+        if ((ep != NULL) && (op->ep != ep)) {
+            continue;
+        }
+
+        vmp_list_del(&op->link);
+        op->offset = op->length;
+        if (op->status == VMP_OK) {
+            op->status = status;
+        }
+
+        if (op->posted == 0) {
+            vmp_list_add_tail(&conn->iface->done, &op->link);
+        }
+    }
+}
+
+void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
+{
+    vmp_iface_t *iface = conn->iface;
+    unsigned i;
+    uint32_t pos;
+    vmp_link_t *link;
+    vmp_op_t *op;
+    vmp_wr_t *wr;
+
+    vmp_rma_abort(conn, ep, VMP_ERR_CANCELED);
+    vmp_list_for_each(link, &iface->done) {
+        op = vmp_container_of(link, vmp_op_t, link);
+        if (op->ep == ep) {
+            op->ep = NULL;
+        }
+    }
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        if (conn->paths[i] == NULL) {
+            continue;
+        }
+
+        for (pos = conn->paths[i]->tail; pos != conn->paths[i]->head; ++pos) {
+            wr = &conn->paths[i]->ring[pos & conn->paths[i]->mask];
+            if (vmp_wr_is_chunk(wr->kind)) {
+                op = wr->comp;
+                if (op->ep == ep) {
+                    op->ep = NULL;
+                }
+            }
+
+            if (wr->ep == ep) {
+                wr->ep = NULL;
+            }
+        }
+    }
+}
