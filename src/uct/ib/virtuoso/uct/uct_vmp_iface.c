@@ -150,7 +150,8 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
                       UCT_IFACE_FLAG_PUT_BCOPY | UCT_IFACE_FLAG_PUT_ZCOPY |
                       UCT_IFACE_FLAG_GET_BCOPY | UCT_IFACE_FLAG_GET_ZCOPY |
                       UCT_IFACE_FLAG_PENDING | UCT_IFACE_FLAG_CB_SYNC |
-                      UCT_IFACE_FLAG_EP_CHECK;
+                      UCT_IFACE_FLAG_EP_CHECK |
+                      UCT_IFACE_FLAG_ERRHANDLE_PEER_FAILURE;
 #ifdef UCT_IFACE_FLAG_INTER_NODE
     attr->cap.flags |= UCT_IFACE_FLAG_INTER_NODE;
 #endif

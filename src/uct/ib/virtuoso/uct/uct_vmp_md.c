@@ -42,6 +42,14 @@
 #define UCT_VMP_RKEY_HEADER_LEN     1
 #define UCT_VMP_RKEY_KEY_LEN        sizeof(uint32_t)
 
+/* Memory is deregistered at once, by which peers lose access to it. */
+#if UCT_VMP_ABI_INVALIDATE_SPLIT
+#  define UCT_VMP_MD_FLAG_INVALIDATE \
+    (UCT_MD_FLAG_INVALIDATE_RMA | UCT_MD_FLAG_INVALIDATE_AMO)
+#else
+#  define UCT_VMP_MD_FLAG_INVALIDATE UCT_MD_FLAG_INVALIDATE
+#endif
+
 
 #if !UCT_VMP_ABI_UCP_CACHES_REG
 /* What the cache keeps; memory handles point to `mem`. */
@@ -246,6 +254,16 @@ static ucs_status_t uct_vmp_mem_reg(uct_md_h tl_md, void *address,
 }
 #endif
 
+/* The memory is out of reach of peers. */
+static void uct_vmp_mem_invalidated(void *arg)
+{
+    uct_completion_t *comp = arg;
+
+    if (--comp->count == 0) {
+        comp->func(comp);
+    }
+}
+
 static ucs_status_t uct_vmp_mem_dereg(uct_md_h tl_md,
                                       const uct_md_mem_dereg_params_t *params)
 {
@@ -254,21 +272,28 @@ static ucs_status_t uct_vmp_mem_dereg(uct_md_h tl_md,
                                        MEMH, NULL);
     unsigned flags   = UCS_PARAM_VALUE(UCT_MD_MEM_DEREG_FIELD, params, flags,
                                        FLAGS, 0);
+    void *comp       = UCS_PARAM_VALUE(UCT_MD_MEM_DEREG_FIELD, params, comp,
+                                       COMPLETION, NULL);
     ucs_status_t status;
 
-    if (mem == NULL) {
+    if ((mem == NULL) ||
+        ((flags & UCT_MD_MEM_DEREG_FLAG_INVALIDATE) && (comp == NULL))) {
         return UCS_ERR_INVALID_PARAM;
-    }
-
-    if (flags & UCT_MD_MEM_DEREG_FLAG_INVALIDATE) {
-        return UCS_ERR_UNSUPPORTED; /* nor is it advertised */
     }
 
 #if !UCT_VMP_ABI_UCP_CACHES_REG
     if (md->rcache != NULL) {
-        ucs_rcache_region_put(md->rcache,
-                              &ucs_container_of(mem, uct_vmp_rcache_region_t,
-                                                mem)->super);
+        uct_vmp_rcache_region_t *region;
+
+        region = ucs_container_of(mem, uct_vmp_rcache_region_t, mem);
+        if (flags & UCT_MD_MEM_DEREG_FLAG_INVALIDATE) {
+            /* nobody gets it from now on; gone when its last user gives it
+             * back */
+            ucs_rcache_region_invalidate(md->rcache, &region->super,
+                                         uct_vmp_mem_invalidated, comp);
+        }
+
+        ucs_rcache_region_put(md->rcache, &region->super);
         return UCS_OK;
     }
 #else
@@ -277,6 +302,10 @@ static ucs_status_t uct_vmp_mem_dereg(uct_md_h tl_md,
 
     status = (ucs_status_t)vmp_port_mem_dereg(mem);
     free(mem);
+    if ((status == UCS_OK) && (flags & UCT_MD_MEM_DEREG_FLAG_INVALIDATE)) {
+        uct_vmp_mem_invalidated(comp);
+    }
+
     return status;
 }
 
@@ -396,7 +425,8 @@ static ucs_status_t uct_vmp_md_query(uct_md_h tl_md,
 {
     const uct_vmp_md_t *md = ucs_container_of(tl_md, uct_vmp_md_t, super);
     const uint64_t flags   = UCT_MD_FLAG_REG | UCT_MD_FLAG_NEED_MEMH |
-                             UCT_MD_FLAG_NEED_RKEY;
+                             UCT_MD_FLAG_NEED_RKEY |
+                             UCT_VMP_MD_FLAG_INVALIDATE;
     const uint64_t host    = UCS_BIT(UCS_MEMORY_TYPE_HOST);
 
 #if UCT_VMP_ABI_MD_ATTR_V2

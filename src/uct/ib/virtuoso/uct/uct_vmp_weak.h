@@ -90,6 +90,7 @@ void *ucs_calloc(size_t count, size_t size, const char *name);
     _macro(ucs_rcache_create) \
     _macro(ucs_rcache_destroy) \
     _macro(ucs_rcache_get) \
+    _macro(ucs_rcache_region_invalidate) \
     _macro(ucs_rcache_region_put)
 #endif
 
