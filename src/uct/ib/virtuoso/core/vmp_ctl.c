@@ -93,8 +93,10 @@ static void ctl_send(vmp_ctl_t *ctl, vmp_ctl_msg_t *msg, uint32_t seq,
 
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
 {
-    vmp_ctl_t *ctl = conn->ctl;
-    unsigned remote;
+    vmp_ctl_t *ctl  = conn->ctl;
+    unsigned num_ud = ctl->attr.num_ud * ctl->attr.num_rails;
+    unsigned remote, i;
+    uint32_t seq;
 
     msg->version    = conn->version;
     msg->role       = conn->role;
@@ -105,15 +107,31 @@ void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
     msg->dst_conn   = conn->peer_conn;
     msg->dst_incarn = conn->peer_incarn;
 
-    /* All of ours first: they differ in UDP source port, so in the way through
-     * the network; the peer's differ only in their queue */
-    remote = (conn->send_seq / (ctl->attr.num_ud * ctl->attr.num_rails)) %
-             conn->iface.num_ud;
     vmp_trace("vmp: send %s to %016lx, incarnation %u, path %u, epoch %u",
               vmp_ctl_type_str(msg->type), (unsigned long)conn->peer_id,
               conn->incarn, msg->path, msg->epoch);
-    ctl_send(ctl, msg, conn->send_seq, &conn->rail,
-             conn->iface.ud_qpn[remote]);
+
+    /* All of ours first: they differ in UDP source port, so in the way through
+     * the network; the peer's differ only in their queue */
+    for (i = 0; i <= conn->extra; i++) {
+        seq    = conn->send_seq + i;
+        remote = (seq / num_ud) % conn->iface.num_ud;
+        ctl_send(ctl, msg, seq, &conn->rail, conn->iface.ud_qpn[remote]);
+    }
+}
+
+void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra)
+{
+    unsigned num_ud = conn->ctl->attr.num_ud * conn->ctl->attr.num_rails;
+
+    conn->extra = (extra < num_ud) ? extra : num_ud - 1;
+    conn->send_seq++;
+}
+
+void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn)
+{
+    conn->send_seq += conn->extra;
+    conn->extra     = 0;
 }
 
 void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,

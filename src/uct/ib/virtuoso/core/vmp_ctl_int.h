@@ -144,6 +144,8 @@ struct vmp_ctl_conn {
     uint8_t              bye_reason;
     uint8_t              is_warned;         /**< Of paths that do not come */
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
+    uint8_t              extra;             /**< Copies, each from another
+                                                 control QP */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
@@ -181,6 +183,12 @@ uint64_t vmp_ctl_random(vmp_ctl_t *ctl);
 
 /** Fill in what every datagram of a connection carries and send it. */
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
+
+/** What was sent before may not have got through: until
+ *  vmp_ctl_conn_send_again_end(), send from the next control QP, and copies from
+ *  so many others. */
+void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra);
+void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
 
 /** Answer a datagram that fits no connection of ours, at a limited rate. */
 void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,

@@ -302,8 +302,9 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         /* A repeated one. If UP, the leader does not wait for us any more. */
         if ((path->state == VMP_CTL_PATH_REP_SENT) &&
             (path->remote_qpn == msg->qpn)) {
-            conn->send_seq++;
+            vmp_ctl_conn_send_again(conn, 1);
             send_qp(path, VMP_CTL_PATH_REP);
+            vmp_ctl_conn_send_again_end(conn);
         }
         return;
     }
@@ -346,9 +347,10 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     if (path->state == VMP_CTL_PATH_STATE_UP) {
         if (path->remote_qpn == msg->qpn) {
-            conn->send_seq++;
+            vmp_ctl_conn_send_again(conn, 1);
             send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
                        VMP_REASON_NONE);
+            vmp_ctl_conn_send_again_end(conn);
         }
         return;
     }

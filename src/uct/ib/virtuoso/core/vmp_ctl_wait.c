@@ -120,14 +120,15 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
         }
     }
 
-    /* On to the next control QP: this one's way may be dead */
-    conn->send_seq++;
-    conn->tries++;
+    /* All ways but one may be dead, from there to us too. So the longer it
+     * takes the more ways are tried at once, the first ones one by one. */
+    vmp_ctl_conn_send_again(conn, conn->tries++);
     if (conn->state == VMP_CTL_CONN_CONNECTING) {
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
         vmp_ctl_path_resend(conn);
     }
+    vmp_ctl_conn_send_again_end(conn);
 
     conn->rto_ms *= 2;
     if (conn->rto_ms > VMP_CTL_RTO_MAX / VMP_CTL_MSEC) {
