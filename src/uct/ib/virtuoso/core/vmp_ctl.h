@@ -72,7 +72,9 @@ typedef enum vmp_ev_type {
     VMP_EV_PATH_DOWN,       /**< QP is in ERR: drain it, then PATH_DRAINED.
                                  Without the connection's end before it: only
                                  for a path that was READY and never UP, which
-                                 the leader gave up; others go on */
+                                 the leader gave up; others go on. Not READY or
+                                 UP again (with a higher epoch) before that
+                                 PATH_DRAINED */
     VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. PATH_DOWN of
                                  each of its paths follows. Not sent after
                                  VMP_CMD_FAIL was taken */

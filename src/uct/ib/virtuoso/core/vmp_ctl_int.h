@@ -318,6 +318,9 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now);
 /** VMP_CMD_PATH_DRAINED. The connection may be gone on return. */
 void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch);
 
+/** Whether the application has still to drain an earlier epoch of a path. */
+int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index);
+
 /** Destroy QPs whose quarantine is over. */
 void vmp_ctl_path_quarantine(vmp_ctl_t *ctl, uint64_t now);
 

@@ -321,7 +321,10 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         vmp_ctl_path_retire(path, now);
     }
 
-    if (conn->num_dying < VMP_CTL_MAX_DYING) {
+    /* Not before the application has let go of the former epoch: the leader
+     * repeats it */
+    if ((conn->num_dying < VMP_CTL_MAX_DYING) &&
+        !vmp_ctl_path_is_draining(conn, msg->path)) {
         recv_req_new(conn, msg, now);
     }
 }

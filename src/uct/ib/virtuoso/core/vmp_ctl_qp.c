@@ -197,6 +197,19 @@ void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch)
     }
 }
 
+int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index)
+{
+    const vmp_ctl_path_t *path;
+
+    for (path = conn->dying; path != NULL; path = path->next) {
+        if ((path->index == index) && path->is_announced && !path->is_drained) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
 void vmp_ctl_path_free_all(vmp_ctl_conn_t *conn)
 {
     vmp_ctl_path_t *path;

@@ -1,0 +1,635 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "ctl_world.h"
+#include "core/vmp_log.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+
+#define QUARANTINE  (2 * SEC)
+
+typedef struct datagram {
+    struct datagram *next;                  /**< By time */
+    uint64_t        time;
+    unsigned        node;
+    size_t          length;
+    uint8_t         data[VMP_CTL_MAX_LEN];
+} datagram_t;
+
+world_t         world;
+uint64_t        vmp_check_seed;
+vmp_log_level_t vmp_log_max_level = VMP_LOG_TRACE;
+
+static datagram_t *net;
+static uint32_t   next_qpn;
+static uint32_t   next_ud_qpn;
+
+uint64_t world_rand(uint64_t n)
+{
+    return vmp_check_random(&world.rng) % n;
+}
+
+/* Formatted always, so that sanitizers see the arguments; shown if asked for */
+void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
+             const char *fmt, ...)
+{
+    static int max_level = -2;
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (max_level == -2) {
+        max_level = (int)vmp_check_env("VMP_TEST_LOG", 0) - 1;
+    }
+    if ((int)level <= max_level) {
+        fprintf(stderr, "%.6f %s:%u %s\n", world.now / 1e9, file, line, text);
+    }
+}
+
+
+/* The fake port */
+
+uint64_t vmp_port_random(vmp_port_t *port)
+{
+    (void)port;
+    return vmp_check_random(&world.rng);
+}
+
+vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail)
+{
+    node_t *node = &world.nodes[port->node];
+    vmp_port_qp_t *qp;
+
+    VMP_CHECK(rail < node->attr.num_rails);
+    if (node->qps_left == 0) {
+        return NULL;
+    }
+
+    node->qps_left--;
+    qp       = calloc(1, sizeof(*qp));
+    qp->node = port->node;
+    qp->qpn  = next_qpn++;
+    world.num_qps++;
+    return qp;
+}
+
+uint32_t vmp_port_qp_num(const vmp_port_qp_t *qp)
+{
+    return qp->qpn;
+}
+
+int vmp_port_qp_connect(vmp_port_qp_t *qp, const vmp_port_qp_remote_t *remote)
+{
+    VMP_CHECK(qp->state == QP_INIT);
+    VMP_CHECK((remote->entropy > 0) && (remote->entropy <= VMP_FLOW_LABEL_MAX));
+    VMP_CHECK((remote->mtu >= 1) && (remote->mtu <= 3));
+    if (world.nodes[qp->node].connects_left == 0) {
+        return -1;
+    }
+
+    world.nodes[qp->node].connects_left--;
+    qp->state  = QP_RTS;
+    qp->remote = *remote;
+    return 0;
+}
+
+int vmp_port_qp_error(vmp_port_qp_t *qp)
+{
+    VMP_CHECK(qp->state != QP_ERR);
+    qp->state    = QP_ERR;
+    qp->err_time = world.now;
+    return 0;
+}
+
+/* Rule R6 */
+void vmp_port_qp_destroy(vmp_port_qp_t *qp)
+{
+    if (!world.is_closing && (qp->state != QP_INIT)) {
+        VMP_CHECK(qp->state == QP_ERR);
+        VMP_CHECK(world.now - qp->err_time >= QUARANTINE);
+        VMP_CHECK(!qp->is_known || qp->is_drained);
+    }
+
+    world.num_qps--;
+    free(qp);
+}
+
+void vmp_port_ctl_forget(vmp_port_t *port, unsigned rail,
+                         const vmp_rail_addr_t *dest)
+{
+    (void)port;
+    (void)rail;
+    (void)dest;
+}
+
+static void net_add(unsigned node, const void *data, size_t length,
+                    uint64_t time)
+{
+    datagram_t *dgram = malloc(sizeof(*dgram));
+    datagram_t **prev = &net;
+
+    dgram->time   = time;
+    dgram->node   = node;
+    dgram->length = length;
+    memcpy(dgram->data, data, length);
+    while ((*prev != NULL) && ((*prev)->time <= time)) {
+        prev = &(*prev)->next;
+    }
+    dgram->next = *prev;
+    *prev       = dgram;
+}
+
+void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
+                       const vmp_rail_addr_t *dest, uint32_t remote_qpn,
+                       const void *data, size_t length)
+{
+    unsigned to     = dest->gid[15];
+    unsigned copies = 1 + (world_rand(1000) < world.dup);
+    unsigned i;
+
+    VMP_CHECK(rail < world.nodes[port->node].attr.num_rails);
+    VMP_CHECK((ud < WORLD_UD) && (length <= VMP_CTL_MAX_LEN));
+    world.num_sent++;
+    if (world.tap != NULL) {
+        world.tap(port->node, data, length);
+    }
+
+    if ((to >= WORLD_NODES) || world.is_ud_dead[port->node][ud]) {
+        return;
+    }
+
+    for (i = 0; i < WORLD_UD; i++) {
+        if ((world.nodes[to].ctl != NULL) &&
+            (world.nodes[to].attr.ud_qpn[0][i] == remote_qpn)) {
+            break;
+        }
+    }
+    if (i == WORLD_UD) {
+        return;
+    }
+
+    for (; copies > 0; copies--) {
+        if (world_rand(1000) >= world.loss) {
+            net_add(to, data, length,
+                    world.now + 10000 + world_rand(world.delay_max));
+        }
+    }
+}
+
+
+/* The application */
+
+void app_cmd(unsigned n, uint32_t slot, vmp_cmd_type_t type, uint8_t num_paths)
+{
+    node_t *node     = &world.nodes[n];
+    app_conn_t *conn = node->conns[slot];
+    vmp_cmd_t *cmd   = calloc(1, sizeof(*cmd));
+
+    cmd->type      = type;
+    cmd->slot      = slot;
+    cmd->incarn    = conn->incarn;
+    cmd->num_paths = num_paths;
+    if (type == VMP_CMD_FAIL) {
+        conn->is_ended        = 1;
+        conn->is_failed_by_us = 1;
+        conn->end             = VMP_EV_CONN_GONE;
+    }
+    vmp_spsc_push(&node->cmds, &cmd->super);
+    node->deadline = world.now;
+}
+
+void app_connect_to(unsigned n, unsigned peer, uint64_t id)
+{
+    node_t *node   = &world.nodes[n];
+    vmp_cmd_t *cmd = calloc(1, sizeof(*cmd));
+
+    cmd->type          = VMP_CMD_CONNECT;
+    cmd->rail          = world.nodes[peer].attr.addr[0];
+    cmd->iface.id      = id;
+    cmd->iface.ver_min = VMP_WIRE_VER_MIN;
+    cmd->iface.ver_max = VMP_WIRE_VER_MAX;
+    cmd->iface.num_ud  = WORLD_UD;
+    memcpy(cmd->iface.ud_qpn, world.nodes[peer].attr.ud_qpn[0],
+           sizeof(cmd->iface.ud_qpn));
+    vmp_spsc_push(&node->cmds, &cmd->super);
+    node->deadline = world.now;
+}
+
+void app_connect(unsigned n, unsigned peer)
+{
+    app_connect_to(n, peer, world.nodes[peer].id);
+}
+
+static int conn_is_alive(const app_conn_t *conn)
+{
+    return (conn != NULL) && !conn->is_ended;
+}
+
+app_conn_t *app_find(unsigned n, uint64_t peer_id, uint8_t role,
+                     uint32_t *slot_p)
+{
+    node_t *node      = &world.nodes[n];
+    app_conn_t *found = NULL;
+    uint32_t slot, left;
+
+    for (slot = 0, left = node->num_conns; left > 0; slot++) {
+        left -= node->conns[slot] != NULL;
+        if (conn_is_alive(node->conns[slot]) &&
+            (node->conns[slot]->peer_id == peer_id) &&
+            (node->conns[slot]->role == role)) {
+            VMP_CHECK(found == NULL);       /* At most one is alive */
+            found = node->conns[slot];
+            if (slot_p != NULL) {
+                *slot_p = slot;
+            }
+        }
+    }
+
+    return found;
+}
+
+static void ev_conn(unsigned n, const vmp_ev_t *ev)
+{
+    node_t *node     = &world.nodes[n];
+    app_conn_t *conn = calloc(1, sizeof(*conn));
+
+    VMP_CHECK(ev->slot < WORLD_SLOTS);
+    VMP_CHECK(node->conns[ev->slot] == NULL);
+    VMP_CHECK(ev->incarn > node->last_incarn);
+    VMP_CHECK((ev->role == 0) || (ev->peer_id == node->id));
+    if (node->num_conns < 64) {
+        VMP_CHECK(app_find(n, ev->peer_id, ev->role, NULL) == NULL);
+    }
+
+    conn->incarn          = ev->incarn;
+    conn->peer_id         = ev->peer_id;
+    conn->role            = ev->role;
+    node->last_incarn     = ev->incarn;
+    node->conns[ev->slot] = conn;
+    node->num_conns++;
+    node->num_conn_evs++;
+}
+
+static void ev_path(unsigned n, app_conn_t *conn, const vmp_ev_t *ev)
+{
+    app_path_t *path = &conn->paths[ev->path];
+
+    (void)n;
+    VMP_CHECK(conn->is_agreed && (ev->path < conn->peer.num_paths));
+    switch (ev->type) {
+    case VMP_EV_PATH_READY:
+        VMP_CHECK(path->state == APP_PATH_NONE);
+        break;
+    case VMP_EV_PATH_UP:
+        VMP_CHECK((path->state == APP_PATH_NONE) ||
+                  ((path->state == APP_PATH_READY) && (path->qp == ev->qp) &&
+                   (path->epoch == ev->epoch)));
+        break;
+    default:
+        VMP_CHECK((path->state == APP_PATH_READY) ||
+                  (conn->is_ended && (path->state == APP_PATH_UP)));
+        VMP_CHECK((path->epoch == ev->epoch) && (path->qp->state == QP_ERR));
+        path->state      = APP_PATH_DOWN;
+        path->drain_time = world.now + world_rand(4 * SEC);
+        return;
+    }
+
+    VMP_CHECK((path->state == APP_PATH_READY) || (ev->epoch > path->epoch));
+    VMP_CHECK(ev->qp->is_known == (path->state == APP_PATH_READY));
+    ev->qp->is_known = 1;
+    path->epoch      = ev->epoch;
+    path->entropy    = ev->entropy;
+    path->qp         = ev->qp;
+    path->state      = (ev->type == VMP_EV_PATH_UP) ? APP_PATH_UP :
+                       APP_PATH_READY;
+}
+
+static void ev_gone(node_t *node, const vmp_ev_t *ev)
+{
+    app_conn_t *conn = node->conns[ev->slot];
+    unsigned i;
+
+    VMP_CHECK(conn->is_ended);
+    for (i = 0; i < WORLD_PATHS; i++) {
+        VMP_CHECK(conn->paths[i].state == APP_PATH_NONE);
+    }
+
+    free(conn);
+    node->conns[ev->slot] = NULL;
+    node->num_conns--;
+}
+
+static void app_event(unsigned n, const vmp_ev_t *ev)
+{
+    node_t *node = &world.nodes[n];
+    app_conn_t *conn;
+
+    if (ev->type == VMP_EV_CONN) {
+        ev_conn(n, ev);
+        return;
+    }
+
+    VMP_CHECK(ev->slot < WORLD_SLOTS);
+    conn = node->conns[ev->slot];
+    VMP_CHECK((conn != NULL) && (conn->incarn == ev->incarn) &&
+              (conn->peer_id == ev->peer_id));
+    switch (ev->type) {
+    case VMP_EV_CONN_PEER:
+        VMP_CHECK(!conn->is_agreed);
+        VMP_CHECK((ev->num_paths >= 1) && (ev->num_paths <= WORLD_PATHS));
+        conn->is_agreed = 1;
+        conn->peer      = *ev;
+        break;
+    case VMP_EV_CONN_FAILED:
+    case VMP_EV_PEER_CLOSED:
+        /* It may have crossed our own VMP_CMD_FAIL */
+        VMP_CHECK(!conn->is_ended ||
+                  (conn->is_failed_by_us && (conn->end == VMP_EV_CONN_GONE)));
+        conn->is_ended  = 1;
+        conn->end       = ev->type;
+        conn->status    = ev->status;
+        conn->reason    = ev->reason;
+        node->num_failed += ev->type == VMP_EV_CONN_FAILED;
+        break;
+    case VMP_EV_CONN_GONE:
+        ev_gone(node, ev);
+        break;
+    default:
+        ev_path(n, conn, ev);
+        break;
+    }
+}
+
+void app_poll(unsigned n)
+{
+    node_t *node = &world.nodes[n];
+    const vmp_spsc_node_t *ev;
+
+    while ((ev = vmp_spsc_pop(&node->evs)) != NULL) {
+        app_event(n, (const vmp_ev_t*)ev);
+    }
+}
+
+/* Return when the next drain is due */
+static uint64_t app_drain(unsigned n)
+{
+    node_t *node  = &world.nodes[n];
+    uint64_t next = UINT64_MAX;
+    app_conn_t *conn;
+    app_path_t *path;
+    uint32_t slot, left;
+    vmp_cmd_t *cmd;
+    unsigned i;
+
+    for (slot = 0, left = node->num_conns; left > 0; slot++) {
+        conn = node->conns[slot];
+        if (conn == NULL) {
+            continue;
+        }
+
+        left--;
+        for (i = 0; i < WORLD_PATHS; i++) {
+            path = &conn->paths[i];
+            if (path->state != APP_PATH_DOWN) {
+                continue;
+            }
+            if (path->drain_time > world.now) {
+                next = (path->drain_time < next) ? path->drain_time : next;
+                continue;
+            }
+
+            path->qp->is_drained = 1;
+            path->state          = APP_PATH_NONE;
+            cmd                  = calloc(1, sizeof(*cmd));
+            cmd->type            = VMP_CMD_PATH_DRAINED;
+            cmd->slot            = slot;
+            cmd->incarn          = conn->incarn;
+            cmd->path            = i;
+            cmd->epoch           = path->epoch;
+            vmp_spsc_push(&node->cmds, &cmd->super);
+            node->deadline = world.now;
+        }
+    }
+
+    return next;
+}
+
+static int app_compare(unsigned n, unsigned p, unsigned num_paths, int is_check)
+{
+    uint8_t role  = (n == p) ? 1 : 0;
+    app_conn_t *a = app_find(n, world.nodes[p].id, 0, NULL);
+    app_conn_t *b = app_find(p, world.nodes[n].id, role, NULL);
+    app_path_t *pa, *pb;
+    unsigned i, j;
+
+    if (!is_check) {
+        for (i = 0; (a != NULL) && (b != NULL) && (i < num_paths); i++) {
+            if ((a->paths[i].state != APP_PATH_UP) ||
+                (b->paths[i].state != APP_PATH_UP)) {
+                return 0;
+            }
+        }
+        return (a != NULL) && (b != NULL) && (a->peer.peer_incarn == b->incarn) &&
+               (b->peer.peer_incarn == a->incarn);
+    }
+
+    VMP_CHECK((a != NULL) && (b != NULL) && a->is_agreed && b->is_agreed);
+    VMP_CHECK((a->peer.peer_incarn == b->incarn) &&
+              (b->peer.peer_incarn == a->incarn));
+    VMP_CHECK((world.nodes[p].conns[a->peer.peer_conn] == b) &&
+              (world.nodes[n].conns[b->peer.peer_conn] == a));
+    VMP_CHECK((a->peer.num_paths == b->peer.num_paths) &&
+              (a->peer.frame_size == b->peer.frame_size));
+    for (i = 0; i < num_paths; i++) {
+        pa = &a->paths[i];
+        pb = &b->paths[i];
+        VMP_CHECK((pa->state == APP_PATH_UP) && (pb->state == APP_PATH_UP));
+        VMP_CHECK((pa->epoch == pb->epoch) && (pa->entropy == pb->entropy));
+        VMP_CHECK((pa->qp->remote.qpn == pb->qp->qpn) &&
+                  (pb->qp->remote.qpn == pa->qp->qpn));
+        VMP_CHECK((pa->qp->remote.rq_psn == pb->qp->remote.sq_psn) &&
+                  (pb->qp->remote.rq_psn == pa->qp->remote.sq_psn));
+        VMP_CHECK((pa->qp->remote.mtu == pb->qp->remote.mtu) &&
+                  (pa->qp->remote.max_rd_atomic ==
+                   pb->qp->remote.max_rd_atomic));
+        VMP_CHECK(pa->qp->remote.entropy == pa->entropy);
+        for (j = 0; j < i; j++) {
+            VMP_CHECK(vmp_port_udp_sport(pa->entropy) !=
+                      vmp_port_udp_sport(a->paths[j].entropy));
+        }
+    }
+
+    return 1;
+}
+
+void app_check_pair(unsigned n, unsigned p, unsigned num_paths)
+{
+    app_compare(n, p, num_paths, 1);
+}
+
+int app_is_pair_up(unsigned n, unsigned p, unsigned num_paths)
+{
+    return app_compare(n, p, num_paths, 0);
+}
+
+
+/* The world */
+
+void node_open(unsigned n, uint64_t id)
+{
+    node_t *node            = &world.nodes[n];
+    vmp_ctl_params_t params = {
+        .port            = &node->port,
+        .attr            = &node->attr,
+        .num_paths       = world.num_paths,
+        .credits         = 16,
+        .frame_size      = 8192,
+        .peer_timeout_ns = WORLD_TIMEOUT,
+        .cmds            = &node->cmds,
+        .evs             = &node->evs
+    };
+    unsigned i;
+
+    memset(node, 0, sizeof(*node));
+    node->id                   = (id != 0) ? id : vmp_check_random(&world.rng);
+    node->port.node            = n;
+    node->qps_left             = UINT32_MAX;
+    node->connects_left        = UINT32_MAX;
+    node->attr.num_rails       = 1;
+    node->attr.num_ud          = WORLD_UD;
+    node->attr.path_mtu        = 1 + world_rand(3);
+    node->attr.max_rd_atomic   = 1 + world_rand(16);
+    node->attr.addr[0].gid[10] = 0xff;
+    node->attr.addr[0].gid[11] = 0xff;
+    node->attr.addr[0].gid[12] = 10;
+    node->attr.addr[0].gid[15] = n;
+    node->attr.addr[0].is_roce = 1;
+    node->attr.addr[0].mtu     = 3;
+    for (i = 0; i < WORLD_UD; i++) {
+        node->attr.ud_qpn[0][i] = next_ud_qpn++;
+    }
+
+    params.id = node->id;
+    VMP_CHECK(vmp_spsc_init(&node->cmds) == 0);
+    VMP_CHECK(vmp_spsc_init(&node->evs) == 0);
+    node->ctl = vmp_ctl_create(&params);
+    VMP_CHECK(node->ctl != NULL);
+    node->deadline = UINT64_MAX;
+}
+
+void node_close(unsigned n)
+{
+    node_t *node = &world.nodes[n];
+    uint32_t slot;
+
+    world.is_closing = 1;
+    vmp_ctl_destroy(node->ctl);
+    world.is_closing = 0;
+    node->ctl        = NULL;
+    vmp_spsc_cleanup(&node->cmds);
+    vmp_spsc_cleanup(&node->evs);
+    for (slot = 0; slot < WORLD_SLOTS; slot++) {
+        free(node->conns[slot]);
+        node->conns[slot] = NULL;
+    }
+}
+
+void world_clear_net(void)
+{
+    datagram_t *dgram;
+
+    while ((dgram = net) != NULL) {
+        net = dgram->next;
+        free(dgram);
+    }
+}
+
+void world_init(uint64_t seed)
+{
+    memset(&world, 0, sizeof(world));
+    vmp_check_seed  = seed;
+    world.rng       = seed;
+    world.now       = 1000 * SEC;
+    world.delay_max = 100000;
+    world.num_paths = WORLD_PATHS;
+    next_qpn        = 100;
+    next_ud_qpn     = 1;
+}
+
+void world_cleanup(void)
+{
+    unsigned n;
+
+    for (n = 0; n < WORLD_NODES; n++) {
+        if (world.nodes[n].ctl != NULL) {
+            node_close(n);
+        }
+    }
+    world_clear_net();
+    VMP_CHECK(world.num_qps == 0);
+}
+
+void world_inject(unsigned n, const void *data, size_t length)
+{
+    node_t *node = &world.nodes[n];
+
+    vmp_ctl_recv(node->ctl, 0, data, length, world.now);
+    node->deadline = vmp_ctl_progress(node->ctl, world.now);
+}
+
+void world_run(uint64_t duration)
+{
+    uint64_t end = world.now + duration;
+    uint64_t next, drain;
+    datagram_t *dgram;
+    unsigned n;
+
+    for (;;) {
+        next = (net != NULL) ? net->time : UINT64_MAX;
+        for (n = 0; n < WORLD_NODES; n++) {
+            if (world.nodes[n].ctl == NULL) {
+                continue;
+            }
+            if (!world.nodes[n].is_lazy) {
+                app_poll(n);
+                drain = app_drain(n);
+                next  = (drain < next) ? drain : next;
+            }
+            if (world.nodes[n].deadline < next) {
+                next = world.nodes[n].deadline;
+            }
+        }
+
+        if (next > end) {
+            world.now = end;
+            return;
+        }
+
+        world.now = (next > world.now) ? next : world.now;
+        if ((net != NULL) && (net->time <= world.now)) {
+            dgram = net;
+            net   = dgram->next;
+            if (world.nodes[dgram->node].ctl != NULL) {
+                world_inject(dgram->node, dgram->data, dgram->length);
+            }
+            free(dgram);
+            continue;
+        }
+
+        for (n = 0; n < WORLD_NODES; n++) {
+            if ((world.nodes[n].ctl != NULL) &&
+                (world.nodes[n].deadline <= world.now)) {
+                world.nodes[n].deadline =
+                        vmp_ctl_progress(world.nodes[n].ctl, world.now);
+                VMP_CHECK(world.nodes[n].deadline > world.now);
+            }
+        }
+    }
+}

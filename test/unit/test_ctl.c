@@ -1,0 +1,661 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * Control state machines in the small world of ctl_world.h: what must happen on
+ * a good network, then random schedules on bad ones, then hostile input.
+ * VMP_TEST_SEED chooses the first seed, VMP_TEST_ROUNDS how many schedules,
+ * VMP_TEST_LOG=1..5 shows log lines.
+ */
+
+#include "ctl_world.h"
+#include "core/vmp_ctl_int.h"
+
+#include <string.h>
+
+
+static unsigned tap_count[VMP_CTL_LAST];
+static unsigned tap_reason[VMP_REASON_LAST];
+
+/* Count what is sent, by type and reason */
+static void tap(unsigned node, const void *data, size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    (void)node;
+    VMP_CHECK(vmp_ctl_msg_unpack(data, length, &msg) == 0);
+    tap_count[msg.type]++;
+    tap_reason[msg.reason]++;
+}
+
+static void begin(uint64_t seed)
+{
+    world_init(seed);
+    world.tap = tap;
+    memset(tap_count, 0, sizeof(tap_count));
+    memset(tap_reason, 0, sizeof(tap_reason));
+    node_open(0, 10);
+    node_open(1, 20);
+}
+
+static uint32_t slot_of(unsigned n, unsigned peer)
+{
+    uint32_t slot = UINT32_MAX;
+
+    VMP_CHECK(app_find(n, world.nodes[peer].id, 0, &slot) != NULL);
+    return slot;
+}
+
+/* An ended connection of a node that was not yet freed, if it is the only one */
+static app_conn_t *ended(unsigned n)
+{
+    app_conn_t *found = NULL;
+    uint32_t slot;
+
+    for (slot = 0; slot < WORLD_SLOTS; slot++) {
+        if ((world.nodes[n].conns[slot] != NULL) &&
+            world.nodes[n].conns[slot]->is_ended) {
+            VMP_CHECK(found == NULL);
+            found = world.nodes[n].conns[slot];
+        }
+    }
+
+    return found;
+}
+
+static void check_idle(void)
+{
+    world_run(3 * SEC);
+    VMP_CHECK(world.nodes[0].deadline == UINT64_MAX);
+    VMP_CHECK(world.nodes[1].deadline == UINT64_MAX);
+}
+
+/* One side connects, either side wants more paths */
+static void test_connect(unsigned from, unsigned wants)
+{
+    begin(1);
+    app_connect(from, 1 - from);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, 1);
+    VMP_CHECK(world.num_qps == 2);
+    VMP_CHECK(tap_count[VMP_CTL_CONNECT] == 1);
+    VMP_CHECK(app_find(0, 20, 0, NULL)->peer.credits == 16);
+
+    app_cmd(wants, slot_of(wants, 1 - wants), VMP_CMD_WANT_PATHS, 200);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, WORLD_PATHS);
+
+    /* Nothing to wait for: no timer */
+    check_idle();
+    app_cmd(from, slot_of(from, 1 - from), VMP_CMD_IDLE, 0);
+    world_run(SEC);
+    VMP_CHECK(tap_count[VMP_CTL_DISCONNECT] == 1);
+    app_check_pair(0, 1, WORLD_PATHS);
+    world_cleanup();
+}
+
+static void test_simultaneous(void)
+{
+    begin(2);
+    app_connect(0, 1);
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, 1);
+    VMP_CHECK(world.num_qps == 2);
+    VMP_CHECK(world.nodes[0].num_conn_evs == 1);
+    VMP_CHECK(world.nodes[1].num_conn_evs == 1);
+    check_idle();
+    world_cleanup();
+}
+
+static void test_self(void)
+{
+    unsigned wants;
+
+    for (wants = 0; wants < 2; wants++) {
+        begin(3);
+        app_connect(0, 0);
+        world_run(100 * MSEC);
+        VMP_CHECK(world.nodes[0].num_conns == 2);
+        app_check_pair(0, 0, 1);
+        app_cmd(0, slot_of(0, 0), VMP_CMD_WANT_PATHS, WORLD_PATHS);
+        world_run(100 * MSEC);
+        app_check_pair(0, 0, WORLD_PATHS);
+        app_cmd(0, slot_of(0, 0), VMP_CMD_FAIL, 0);
+        world_run(10 * SEC);
+        VMP_CHECK(world.nodes[0].num_conns == 0);
+        VMP_CHECK(world.num_qps == 0);
+        world_cleanup();
+    }
+}
+
+/* Only the last control QP gets through */
+static void test_dead_ud(void)
+{
+    unsigned n, ud;
+
+    begin(4);
+    for (n = 0; n < 2; n++) {
+        for (ud = 0; ud < WORLD_UD - 1; ud++) {
+            world.is_ud_dead[n][ud] = 1;
+        }
+    }
+    app_connect(1, 0);
+    world_run(1900 * MSEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
+static void test_timeout(void)
+{
+    app_conn_t *conn;
+
+    begin(5);
+    world.loss = 1000;
+    app_connect(0, 1);
+    world_run(WORLD_TIMEOUT - 50 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    VMP_CHECK((tap_count[VMP_CTL_CONNECT] >= 16) &&
+              (tap_count[VMP_CTL_CONNECT] <= 28));
+    world_run(60 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+    check_idle();
+
+    /* The same when the peer goes silent half-way */
+    world.loss      = 0;
+    world.delay_max = 1;                    /* 10 us a datagram */
+    app_connect(0, 1);
+    world_run(25 * 1000);
+    VMP_CHECK(tap_count[VMP_CTL_PATH_REQ] == 1);
+    world.loss = 1000;
+    world_run(WORLD_TIMEOUT + SEC);
+    conn = ended(0);
+    VMP_CHECK((conn == NULL) || (conn->status == VMP_ERR_ENDPOINT_TIMEOUT));
+    VMP_CHECK(world.nodes[0].num_failed == 2);
+    world_run(10 * SEC);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+    VMP_CHECK(world.nodes[1].num_conns == 0);
+    VMP_CHECK(world.num_qps == 0);
+    world_cleanup();
+}
+
+/* One side fails; the other hears of it, or only of the new connection */
+static void test_fail(int is_goodbye_lost)
+{
+    uint32_t incarn;
+
+    begin(6);
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    incarn = app_find(0, 20, 0, NULL)->incarn;
+    app_cmd(0, slot_of(0, 1), VMP_CMD_FAIL, 0);
+    if (is_goodbye_lost) {
+        world.loss = 1000;
+        world_run(SEC);
+        VMP_CHECK(world.nodes[1].num_failed == 0);
+        world.loss = 0;
+    } else {
+        world_run(10 * MSEC);
+        VMP_CHECK(world.nodes[1].num_failed == 1);
+    }
+
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, 1);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    VMP_CHECK(world.nodes[1].num_failed == 1);
+    VMP_CHECK(ended(1)->status == VMP_ERR_CONNECTION_RESET);
+    VMP_CHECK(app_find(0, 20, 0, NULL)->incarn > incarn);
+    VMP_CHECK(world.num_qps == 4);
+    world_run(10 * SEC);
+    VMP_CHECK(world.num_qps == 2);
+    world_cleanup();
+}
+
+static void test_close(void)
+{
+    begin(7);
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    node_close(1);
+    world_run(10 * MSEC);
+    VMP_CHECK(ended(0)->end == VMP_EV_PEER_CLOSED);
+    world_run(10 * SEC);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+    VMP_CHECK(world.num_qps == 0);
+
+    /* Its control QPs' numbers are another interface's now: no need to wait */
+    node_open(1, 21);
+    app_connect_to(0, 1, 20);
+    world_run(10 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    VMP_CHECK(world.nodes[1].num_conns == 0);
+    VMP_CHECK(tap_count[VMP_CTL_REJECT] == 1);
+    world_cleanup();
+}
+
+/* QPs run out for the first path, or a later one, at either side */
+static void test_resources(unsigned who, unsigned qps, int at_connect)
+{
+    begin(8);
+    world.delay_max = 1;                    /* In order: the last ones fail */
+    if (at_connect) {
+        world.nodes[who].connects_left = qps;
+    } else {
+        world.nodes[who].qps_left = qps;
+    }
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    if (qps == 0) {
+        VMP_CHECK(world.nodes[0].num_failed == 1);
+        VMP_CHECK(world.nodes[1].num_failed == 1);
+        world_run(10 * SEC);
+        VMP_CHECK(world.num_qps == 0);
+    } else {
+        app_cmd(1, slot_of(1, 0), VMP_CMD_WANT_PATHS, WORLD_PATHS);
+        world_run(SEC);
+        app_check_pair(0, 1, qps);
+        world_run(10 * SEC);
+        app_check_pair(0, 1, qps);
+        VMP_CHECK(world.num_qps == 2 * qps);
+
+        /* They give up until asked again */
+        check_idle();
+        world.nodes[who].qps_left = world.nodes[who].connects_left = 100;
+        app_cmd(0, slot_of(0, 1), VMP_CMD_WANT_PATHS, WORLD_PATHS);
+        world_run(SEC);
+        app_check_pair(0, 1, WORLD_PATHS);
+    }
+    world_cleanup();
+}
+
+/* A datagram of a stranger with an address at node 2, which is closed */
+static void stranger(vmp_ctl_msg_t *msg, unsigned type, uint64_t id,
+                     uint32_t incarn)
+{
+    memset(msg, 0, sizeof(*msg));
+    msg->version    = 1;
+    msg->type       = type;
+    msg->src_id     = id;
+    msg->dst_id     = world.nodes[0].id;
+    msg->src_incarn = incarn;
+    msg->src_qpn    = 0x999;
+    msg->src_rail   = world.nodes[0].attr.addr[0];
+    msg->ver_min    = msg->ver_max = 1;
+    msg->num_paths  = 4;
+    msg->credits    = 1;
+    msg->frame_size = 1024;
+    msg->rail       = msg->src_rail;
+    msg->iface      = (vmp_iface_addr_t){
+        .id = id, .ver_min = 1, .ver_max = 1, .num_ud = 1, .ud_qpn = {0x999}
+    };
+    msg->src_rail.gid[15] = msg->rail.gid[15] = 2;
+}
+
+static void inject(const vmp_ctl_msg_t *msg)
+{
+    uint8_t buf[VMP_CTL_MAX_LEN];
+
+    world_inject(0, buf, vmp_ctl_msg_pack(buf, msg));
+}
+
+static void test_version(void)
+{
+    vmp_ctl_msg_t msg;
+    uint32_t slot;
+
+    begin(9);
+    stranger(&msg, VMP_CTL_CONNECT, 5, 1);
+    msg.ver_min = 2;
+    msg.ver_max = 3;
+    inject(&msg);
+    VMP_CHECK(tap_count[VMP_CTL_REJECT] == 1);
+    VMP_CHECK(tap_reason[VMP_REASON_VERSION] == 1);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+
+    world.loss = 1000;
+    app_connect(0, 1);
+    world_run(MSEC);
+    slot = slot_of(0, 1);
+    stranger(&msg, VMP_CTL_REJECT, 20, 0);
+    msg.reason     = VMP_REASON_VERSION;
+    msg.ver_min    = 2;
+    msg.ver_max    = 3;
+    msg.dst_conn   = slot;
+    msg.dst_incarn = world.nodes[0].conns[slot]->incarn + 1;
+    inject(&msg);                           /* Of another incarnation */
+    world_run(MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    msg.dst_incarn--;
+    inject(&msg);
+    world_run(MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    world_cleanup();
+}
+
+/* Strangers who only knock, in numbers */
+static void test_half_open(void)
+{
+    vmp_ctl_msg_t msg;
+    unsigned i;
+
+    begin(10);
+    for (i = 0; i < VMP_CTL_MAX_HALF_OPEN + 100; i++) {
+        /* Nine who lead, with smaller ids; we lead the others */
+        stranger(&msg, VMP_CTL_CONNECT, (i < 9) ? i + 1 : 1000000 + i, 1);
+        inject(&msg);
+        world.now += 10000;
+        if (i % 64 == 0) {
+            world_clear_net();
+        }
+    }
+    app_poll(0);
+    VMP_CHECK(world.nodes[0].num_conns == VMP_CTL_MAX_HALF_OPEN);
+    VMP_CHECK(tap_count[VMP_CTL_REJECT] == 100);
+
+    /* Those whom we asked for a path do not answer; the rest is remembered
+     * while there is room */
+    world_run(10 * SEC);
+    VMP_CHECK(world.nodes[0].num_conns == 9);
+    VMP_CHECK(world.num_qps == 0);
+    world_cleanup();
+}
+
+/* Unknown and old messages are answered, answers are not, and not endlessly */
+static void test_stale(void)
+{
+    vmp_ctl_msg_t msg;
+    unsigned type, i;
+
+    for (type = VMP_CTL_CONNECT_ACK; type < VMP_CTL_LAST; type++) {
+        begin(11);
+        stranger(&msg, type, 5, 1);
+        msg.dst_incarn = 77;
+        msg.qpn        = 1;
+        msg.mtu        = 1;
+        msg.epoch      = 1;
+        msg.entropy    = 1;
+        inject(&msg);
+        VMP_CHECK(world.num_sent == ((type != VMP_CTL_GOODBYE) &&
+                                     (type != VMP_CTL_REJECT) &&
+                                     (type != VMP_CTL_DEAD)));
+        for (i = 0; i < 10000; i++) {
+            inject(&msg);
+        }
+        VMP_CHECK(world.num_sent <= VMP_CTL_ANSWER_BURST + 2);
+        world_cleanup();
+    }
+
+    /* An older CONNECT than the one in use */
+    begin(12);
+    stranger(&msg, VMP_CTL_CONNECT, 5, 7);
+    inject(&msg);
+    msg.src_incarn = 6;
+    msg.src_conn   = 1;
+    inject(&msg);
+    VMP_CHECK(tap_reason[VMP_REASON_STALE] == 1);
+    app_poll(0);
+    VMP_CHECK(world.nodes[0].num_conn_evs == 1);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+
+    /* A newer one, once */
+    msg.src_incarn = 8;
+    inject(&msg);
+    inject(&msg);
+    app_poll(0);
+    VMP_CHECK(world.nodes[0].num_conn_evs == 2);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    world_cleanup();
+}
+
+
+/* Random schedules */
+
+static void random_action(void)
+{
+    unsigned n    = world_rand(WORLD_NODES);
+    unsigned peer = world_rand(WORLD_NODES);
+    uint8_t role  = (n == peer) ? world_rand(2) : 0;
+    node_t *node  = &world.nodes[n];
+    uint32_t slot;
+
+    if (node->ctl == NULL) {
+        if (world_rand(4) == 0) {
+            node_open(n, 0);
+        }
+        return;
+    }
+
+    switch (world_rand(16)) {
+    case 0 ... 4:
+        if (world.nodes[peer].ctl != NULL) {
+            app_connect(n, peer);
+        }
+        return;
+    case 5:
+        if (world_rand(4) == 0) {
+            node_close(n);
+        }
+        return;
+    case 6:
+        node->is_lazy = world_rand(2);
+        return;
+    case 7:
+        world.is_ud_dead[n][world_rand(WORLD_UD)] = world_rand(2);
+        return;
+    case 8:
+        node->qps_left = world_rand(3) ? UINT32_MAX : world_rand(10);
+        return;
+    case 9:
+        node->connects_left = world_rand(3) ? UINT32_MAX : world_rand(10);
+        return;
+    default:
+        break;
+    }
+
+    if (app_find(n, world.nodes[peer].id, role, &slot) == NULL) {
+        return;
+    }
+
+    switch (world_rand(6)) {
+    case 0:
+        app_cmd(n, slot, VMP_CMD_FAIL, 0);
+        break;
+    case 1:
+        app_cmd(n, slot, VMP_CMD_IDLE, 0);
+        break;
+    default:
+        app_cmd(n, slot, VMP_CMD_WANT_PATHS, world_rand(256));
+        break;
+    }
+}
+
+/* With the network good again everybody reaches everybody */
+static void converge(void)
+{
+    unsigned n, p, round;
+    uint32_t slot;
+    int is_done;
+
+    world.loss = world.dup = 0;
+    world.delay_max        = 100000;
+    memset(world.is_ud_dead, 0, sizeof(world.is_ud_dead));
+    for (n = 0; n < WORLD_NODES; n++) {
+        if (world.nodes[n].ctl == NULL) {
+            node_open(n, 0);
+        }
+        world.nodes[n].is_lazy       = 0;
+        world.nodes[n].qps_left      = UINT32_MAX;
+        world.nodes[n].connects_left = UINT32_MAX;
+    }
+
+    for (round = 0, is_done = 0; !is_done; round++) {
+        VMP_CHECK(round < 6);
+        is_done = 1;
+        for (n = 0; n < WORLD_NODES; n++) {
+            for (p = 0; p < WORLD_NODES; p++) {
+                app_connect(n, p);
+                is_done &= app_is_pair_up(n, p, WORLD_PATHS);
+                if (app_find(n, world.nodes[p].id, 0, &slot) != NULL) {
+                    app_cmd(n, slot, VMP_CMD_WANT_PATHS, WORLD_PATHS);
+                }
+            }
+        }
+        world_run(1500 * MSEC);
+    }
+
+    for (n = 0; n < WORLD_NODES; n++) {
+        for (p = 0; p < WORLD_NODES; p++) {
+            app_check_pair(n, p, WORLD_PATHS);
+        }
+    }
+}
+
+static void test_schedule(uint64_t seed)
+{
+    unsigned n, steps;
+
+    world_init(seed);
+    world.loss      = world_rand(3) ? world_rand(400) : 0;
+    world.dup       = world_rand(3) ? world_rand(300) : 0;
+    world.delay_max = world_rand(2) ? 100000 : 1 + world_rand(200 * MSEC);
+    for (n = 0; n < WORLD_NODES; n++) {
+        node_open(n, 0);
+    }
+
+    for (steps = world_rand(60); steps > 0; steps--) {
+        random_action();
+        world_run(world_rand(world_rand(4) ? 30 * MSEC : 1500 * MSEC));
+    }
+
+    if (world_rand(4) != 0) {
+        converge();
+    }
+    world_cleanup();
+}
+
+
+/* Hostile input: datagrams seen before, changed in some places. Anything may
+ * fail, but orderly. */
+
+#define SEEN_MAX  64
+
+static uint8_t  seen[SEEN_MAX][VMP_CTL_MAX_LEN];
+static size_t   seen_len[SEEN_MAX];
+static unsigned seen_num;
+
+static void tap_seen(unsigned node, const void *data, size_t length)
+{
+    unsigned i = seen_num++ % SEEN_MAX;
+
+    (void)node;
+    memcpy(seen[i], data, length);
+    seen_len[i] = length;
+}
+
+static void hostile_inject(void)
+{
+    unsigned i = world_rand((seen_num < SEEN_MAX) ? seen_num : SEEN_MAX);
+    uint8_t buf[VMP_CTL_MAX_LEN];
+    vmp_ctl_msg_t msg;
+    unsigned flips;
+
+    memcpy(buf, seen[i], sizeof(buf));
+    if (vmp_ctl_msg_unpack(buf, seen_len[i], &msg) == 0) {
+        switch (world_rand(8)) {
+        case 0:
+            msg.type = 1 + world_rand(VMP_CTL_LAST - 1);
+            break;
+        case 1:
+            msg.epoch += world_rand(5) - 2;
+            break;
+        case 2:
+            msg.path = world_rand(VMP_MAX_PATHS);
+            break;
+        case 3:
+            msg.src_incarn += world_rand(5) - 2;
+            break;
+        case 4:
+            msg.dst_incarn += world_rand(5) - 2;
+            break;
+        case 5:
+            msg.reason = world_rand(VMP_REASON_LAST);
+            break;
+        default:
+            break;
+        }
+        vmp_ctl_msg_pack(buf, &msg);
+    }
+
+    for (flips = world_rand(3); flips > 0; flips--) {
+        buf[world_rand(seen_len[i])] ^= 1 << world_rand(8);
+    }
+    for (i = 0; i < WORLD_NODES; i++) {
+        if (world.nodes[i].ctl != NULL) {
+            world_inject(i, buf, vmp_ctl_msg_unpack(buf, sizeof(buf), &msg) ?
+                         (buf[6] << 8 | buf[7]) % sizeof(buf) : sizeof(buf));
+        }
+    }
+}
+
+static void test_hostile(uint64_t seed)
+{
+    unsigned n, steps;
+
+    world_init(seed);
+    world.tap = tap_seen;
+    seen_num  = 0;
+    for (n = 0; n < WORLD_NODES; n++) {
+        node_open(n, 0);
+    }
+    app_connect(0, 1);
+    app_connect(2, 0);
+    world_run(world_rand(10 * MSEC));
+
+    for (steps = 0; steps < 100; steps++) {
+        hostile_inject();
+        if (steps % 8 == 0) {
+            random_action();
+        }
+        world_run(world_rand(20 * MSEC));
+    }
+    world_cleanup();
+}
+
+int main(void)
+{
+    uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
+    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 2000);
+    unsigned i;
+
+    for (i = 0; i < 4; i++) {
+        test_connect(i / 2, i % 2);
+    }
+    test_simultaneous();
+    test_self();
+    test_dead_ud();
+    test_timeout();
+    test_fail(0);
+    test_fail(1);
+    test_close();
+    for (i = 0; i < 8; i++) {
+        test_resources(i % 2, (i & 2) ? 3 : 0, i / 4);
+    }
+    test_version();
+    test_half_open();
+    test_stale();
+
+    for (i = 0; i < rounds; i++) {
+        test_schedule(seed + i);
+    }
+    for (i = 0; i < rounds / 4; i++) {
+        test_hostile(seed + i);
+    }
+
+    printf("test_ctl: ok, %lu schedules\n", (unsigned long)rounds);
+    return 0;
+}
