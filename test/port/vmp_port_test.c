@@ -6,7 +6,9 @@
 
 /*
  * The verbs port on a real (or soft-RoCE) device, in loopback, with a control
- * part that only counts. Usage: vmp_port_test [-v] [DEVICE]
+ * part that only counts. Usage:
+ *   vmp_port_test [-v] [DEVICE]              all tests
+ *   vmp_port_test [-v] -e SECONDS [DEVICE]   only write what events there are
  */
 
 #ifdef HAVE_CONFIG_H
@@ -81,9 +83,8 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
 
 void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up, uint64_t now)
 {
-    (void)rail;
-    (void)is_up;
     (void)now;
+    say("event: rail %u %s", rail, is_up ? "up" : "down");
     ++ctl->num_events;
 }
 
@@ -252,24 +253,29 @@ static void find_gids(vmp_port_md_t *md, int *ipv4, int *ipv6)
     say("GID index IPv4 %d, IPv6 %d", *ipv4, *ipv6);
 }
 
-int main(int argc, char **argv)
+/** Serve a port while somebody changes or removes the device. */
+static void watch_events(vmp_port_md_t *md, unsigned seconds)
 {
-    vmp_port_md_t *md;
+    static struct vmp_ctl ctl;
+    vmp_port_attr_t attr;
+
+    ctl.interval = 100000000;
+    ctl.port     = open_port(md, -1, &attr);
+    CHECK(vmp_port_start(ctl.port, &ctl) == VMP_OK);
+    say("watching");
+    sleep_ms(seconds * 1000);
+    vmp_port_stop(ctl.port);
+    vmp_port_close(ctl.port);
+    say("%u events, %u calls of progress", ctl.num_events, ctl.num_progress);
+    CHECK(ctl.num_progress < 20 * (seconds + ctl.num_events + 1));
+}
+
+static void run_tests(vmp_port_md_t *md)
+{
     int gids[3] = { -1, -1, -1 };
     unsigned i;
 
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(TIME_LIMIT);
-    if ((argc > 1) && (strcmp(argv[1], "-v") == 0)) {
-        vmp_log_max_level = VMP_LOG_DEBUG;
-        --argc;
-        ++argv;
-    }
-
-    find_device((argc > 1) ? argv[1] : NULL);
-    md = open_md();
     find_gids(md, &gids[1], &gids[2]);
-
     test_params(md);
     test_mem(md);
     for (i = 0; i < 3; ++i) {
@@ -282,6 +288,37 @@ int main(int argc, char **argv)
     test_ud_repair(md);
     test_helper(md);
     test_fork(md);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned seconds = 0;
+    vmp_port_md_t *md;
+    int opt;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(TIME_LIMIT);
+    while ((opt = getopt(argc, argv, "ve:")) != -1) {
+        switch (opt) {
+        case 'v':
+            vmp_log_max_level = VMP_LOG_DEBUG;
+            break;
+        case 'e':
+            seconds = (unsigned)atoi(optarg);
+            break;
+        default:
+            say("usage: vmp_port_test [-v] [-e SECONDS] [DEVICE]");
+            return 2;
+        }
+    }
+
+    find_device((optind < argc) ? argv[optind] : NULL);
+    md = open_md();
+    if (seconds > 0) {
+        watch_events(md, seconds);
+    } else {
+        run_tests(md);
+    }
 
     CHECK(num_threads() == 1);
     num_errors = 0;

@@ -353,11 +353,15 @@ void test_rc(vmp_port_md_t *md, int gid_index)
 {
     unsigned access = VMP_MEM_LOCAL_WRITE | VMP_MEM_REMOTE_READ |
                       VMP_MEM_REMOTE_WRITE;
+    static struct vmp_ctl ctl;
     pair_t pair;
     unsigned i;
 
+    /* The helper takes the events of the QPs meanwhile */
     num_errors = 0;
     port       = open_port(md, gid_index, &attr);
+    ctl.port   = port;
+    CHECK(vmp_port_start(port, &ctl) == VMP_OK);
     CHECK((attr.num_rails == 1) && (attr.num_ud == 4));
     CHECK(attr.addr[0].mtu == attr.path_mtu);
     CHECK(vmp_port_random(port) != vmp_port_random(port));
@@ -384,6 +388,7 @@ void test_rc(vmp_port_md_t *md, int gid_index)
     CHECK(vmp_port_mem_dereg(&dst_mem) == VMP_OK);
     free(src);
     free(dst);
+    vmp_port_stop(port);
     vmp_port_close(port);
     say("RC with GID index %d: ok", gid_index);
 }
