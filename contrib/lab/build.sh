@@ -59,8 +59,11 @@ lab_source_copy()
                 rm -f "$dir/src/$file"
             done
     fi
-    (cd "$LAB_SOURCE" &&
-     xargs -d '\n' cp -pu --parents -t "$dir/src" <"$dir/list.new")
+    # Not cp --parents: after making a directory it fails on existing files
+    # (coreutils 9.1). The format keeps fractions of seconds.
+    tar -C "$LAB_SOURCE" --format=posix --no-recursion --verbatim-files-from \
+        -T "$dir/list.new" -cf - |
+        tar -C "$dir/src" --no-same-owner -xf -
     mv "$dir/list.new" "$dir/list"
 }
 
@@ -113,7 +116,7 @@ lab_build_run()
     lab_build_mounts "$tree" "$dir"
     lab_build_script >"$dir/obj/.build.sh"
     # shellcheck disable=SC2086 # configure's arguments are words
-    nice -n 10 chroot "$dir/root" /usr/bin/env -i HOME=/tmp LC_ALL=C.UTF-8 \
+    chroot "$dir/root" /usr/bin/env -i HOME=/tmp LC_ALL=C.UTF-8 \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         /bin/bash /vmp/obj/.build.sh ${VMPLAB_CONFIGURE_ARGS:-}
 }

@@ -70,8 +70,9 @@ lab_kernel_unpack()
     setup=$(od -An -tu1 -j $((0x1f1)) -N1 "$image")
     offset=$(od -An -tu4 -j $((0x248)) -N4 "$image")
     length=$(od -An -tu4 -j $((0x24c)) -N4 "$image")
-    tail -c +$(((setup + 1) * 512 + offset + 1)) "$image" |
-        head -c $((length - 4)) >"$out.packed"
+    # The last four bytes are the unpacked size
+    head -c $(((setup + 1) * 512 + offset + length - 4)) "$image" |
+        tail -c $((length - 4)) >"$out.packed"
     zstd -qdc "$out.packed" >"$out" 2>/dev/null ||
         xz -dc "$out.packed" >"$out" 2>/dev/null ||
         cp "$image" "$out"

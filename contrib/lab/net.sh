@@ -130,20 +130,25 @@ lab_net_up()
     done
 }
 
-# An exec that still runs would keep its namespace alive
+# An exec that still runs would keep its namespace alive. Its host has gone:
+# SIGUSR1 tells it so.
 lab_netns_empty()
 {
-    local ns=$1 pid files=()
+    local ns=$1 pid file end=$((SECONDS + 2))
 
     for pid in $(ip netns pids "$ns" 2>/dev/null); do
-        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = vmplab-agent ]; then
-            lab_process_save "$pid" "$LAB_RUN/exec.$pid"
-            files+=("$LAB_RUN/exec.$pid")
-        else
+        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != vmplab-agent ]; then
             lab_warn "process $pid still uses the namespace $ns"
+            continue
         fi
+        file=$LAB_RUN/exec.$pid
+        lab_process_save "$pid" "$file"
+        kill -USR1 "$pid" 2>/dev/null || true
+        while lab_process_alive "$file" >/dev/null; do
+            [ $SECONDS -lt $end ] || kill -KILL "$pid" 2>/dev/null || true
+            sleep 0.05
+        done
     done
-    [ ${#files[@]} = 0 ] || lab_process_stop "${files[@]}"
 }
 
 lab_net_down()

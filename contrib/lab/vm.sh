@@ -6,10 +6,11 @@
 #
 # The hosts: one QEMU each. KVM where there is one, else emulation.
 
-# A process is named by number and start time: numbers are used again
+# A process is named by number and start time: numbers are used again. Nothing
+# is printed for one that has ended, even if nobody has asked for its exit code.
 lab_process_start()
 {
-    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 !~ /[ZX]/ {print $20}'
 }
 
 lab_process_save()
@@ -22,7 +23,7 @@ lab_process_alive()
 {
     local pid start
 
-    read -r pid start <"$1" 2>/dev/null || return 1
+    read -r pid start 2>/dev/null <"$1" || return 1
     [ -n "$start" ] && [ "$(lab_process_start "$pid")" = "$start" ] || return 1
     echo "$pid"
 }
@@ -100,7 +101,7 @@ lab_vm_wait()
     while [ $SECONDS -lt $end ]; do
         lab_process_alive "$LAB_RUN/vm.$i" >/dev/null ||
             lab_vm_failed "$i" "has ended during its start"
-        if lab_agent_exec "$i" --connect 2 -- true 2>/dev/null; then
+        if lab_agent_exec "$i" -- true; then
             lab_agent_exec "$i" -- test -e /sys/class/infiniband/rxe0 ||
                 lab_vm_failed "$i" "has no rxe0"
             return 0
@@ -109,12 +110,13 @@ lab_vm_wait()
     lab_vm_failed "$i" "does not answer"
 }
 
-# lab_agent_exec I [OPTIONS] -- CMD...
+# lab_agent_exec I -- CMD...: for questions, so without input and errors. These
+# are redirected here and not by callers: a trap would run redirected, too.
 lab_agent_exec()
 {
     local i=$1
     shift
 
     "$LAB_RUN/vmplab-agent" exec --netns "$(lab_netns_path "$LAB_MGMT")" \
-        --address "10.77.$i.2" "$@" </dev/null
+        --address "10.77.$i.2" --connect 2 "$@" </dev/null 2>/dev/null
 }

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,7 +42,8 @@ static void agent_client_on_signal(int signum)
  * wait */
 static void agent_client_catch(sigset_t *old)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+                                  SIGUSR1};
     struct sigaction action    = {.sa_handler = agent_client_on_signal};
     struct sigaction before;
     sigset_t set;
@@ -209,7 +211,10 @@ static void agent_client_check_time(agent_client_t *client)
 {
     int signum = agent_client_signal;
 
-    if (signum != 0) {
+    if (signum == SIGUSR1) {
+        fprintf(stderr, "vmplab: the lab was taken down\n");
+        exit(AGENT_EXIT_FAILED);
+    } else if (signum != 0) {
         agent_client_signal = 0;
         client->dropping    = 1;
         agent_client_kill(client, signum, 128 + signum);
