@@ -65,17 +65,16 @@ typedef struct app_path {
 
 /** A connection as the application has learned of it. */
 typedef struct app_conn {
-    uint32_t     incarn;
-    uint64_t     peer_id;
-    uint8_t      role;
-    int          is_agreed;
-    int          is_ended;
-    int          is_failed_by_us;
-    vmp_ev_type_t    end;                   /**< How it ended */
-    vmp_status_t status;
-    vmp_ctl_reason_t reason;
-    vmp_ev_t     peer;                      /**< CONN_PEER */
-    app_path_t   paths[WORLD_PATHS];
+    uint32_t      incarn;
+    uint64_t      peer_id;
+    uint8_t       role;
+    int           is_agreed;
+    int           is_ended;
+    int           is_failed_by_us;
+    vmp_ev_type_t end;                      /**< How it ended */
+    vmp_status_t  status;
+    vmp_ev_t      peer;                     /**< CONN_PEER */
+    app_path_t    paths[WORLD_PATHS];
 } app_conn_t;
 
 typedef struct node {
@@ -146,6 +145,9 @@ void app_cmd(unsigned node, uint32_t slot, vmp_cmd_type_t type,
 
 /** Take all events of a node. */
 void app_poll(unsigned node);
+
+/** Drain what is due. Return when the next is. */
+uint64_t app_drain(unsigned node);
 
 /** The connection of `node` to `peer` that is alive, or NULL. */
 app_conn_t *app_find(unsigned node, uint64_t peer_id, uint8_t role,

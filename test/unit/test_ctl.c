@@ -5,10 +5,8 @@
  */
 
 /*
- * Control state machines in the small world of ctl_world.h: what must happen on
- * a good network, then random schedules on bad ones, then hostile input.
- * VMP_TEST_SEED chooses the first seed, VMP_TEST_ROUNDS how many schedules,
- * VMP_TEST_LOG=1..5 shows log lines.
+ * Control state machines in the small world of ctl_world.h, one situation after
+ * the other. VMP_TEST_LOG=1..5 shows log lines.
  */
 
 #include "ctl_world.h"
@@ -49,7 +47,7 @@ static uint32_t slot_of(unsigned n, unsigned peer)
     return slot;
 }
 
-/* An ended connection of a node that was not yet freed, if it is the only one */
+/* An ended connection of a node that is not gone yet, if it is the only one */
 static app_conn_t *ended(unsigned n)
 {
     app_conn_t *found = NULL;
@@ -412,224 +410,8 @@ static void test_stale(void)
     world_cleanup();
 }
 
-
-/* Random schedules */
-
-static void random_action(void)
-{
-    unsigned n    = world_rand(WORLD_NODES);
-    unsigned peer = world_rand(WORLD_NODES);
-    uint8_t role  = (n == peer) ? world_rand(2) : 0;
-    node_t *node  = &world.nodes[n];
-    uint32_t slot;
-
-    if (node->ctl == NULL) {
-        if (world_rand(4) == 0) {
-            node_open(n, 0);
-        }
-        return;
-    }
-
-    switch (world_rand(16)) {
-    case 0 ... 4:
-        if (world.nodes[peer].ctl != NULL) {
-            app_connect(n, peer);
-        }
-        return;
-    case 5:
-        if (world_rand(4) == 0) {
-            node_close(n);
-        }
-        return;
-    case 6:
-        node->is_lazy = world_rand(2);
-        return;
-    case 7:
-        world.is_ud_dead[n][world_rand(WORLD_UD)] = world_rand(2);
-        return;
-    case 8:
-        node->qps_left = world_rand(3) ? UINT32_MAX : world_rand(10);
-        return;
-    case 9:
-        node->connects_left = world_rand(3) ? UINT32_MAX : world_rand(10);
-        return;
-    default:
-        break;
-    }
-
-    if (app_find(n, world.nodes[peer].id, role, &slot) == NULL) {
-        return;
-    }
-
-    switch (world_rand(6)) {
-    case 0:
-        app_cmd(n, slot, VMP_CMD_FAIL, 0);
-        break;
-    case 1:
-        app_cmd(n, slot, VMP_CMD_IDLE, 0);
-        break;
-    default:
-        app_cmd(n, slot, VMP_CMD_WANT_PATHS, world_rand(256));
-        break;
-    }
-}
-
-/* With the network good again everybody reaches everybody */
-static void converge(void)
-{
-    unsigned n, p, round;
-    uint32_t slot;
-    int is_done;
-
-    world.loss = world.dup = 0;
-    world.delay_max        = 100000;
-    memset(world.is_ud_dead, 0, sizeof(world.is_ud_dead));
-    for (n = 0; n < WORLD_NODES; n++) {
-        if (world.nodes[n].ctl == NULL) {
-            node_open(n, 0);
-        }
-        world.nodes[n].is_lazy       = 0;
-        world.nodes[n].qps_left      = UINT32_MAX;
-        world.nodes[n].connects_left = UINT32_MAX;
-    }
-
-    for (round = 0, is_done = 0; !is_done; round++) {
-        VMP_CHECK(round < 6);
-        is_done = 1;
-        for (n = 0; n < WORLD_NODES; n++) {
-            for (p = 0; p < WORLD_NODES; p++) {
-                app_connect(n, p);
-                is_done &= app_is_pair_up(n, p, WORLD_PATHS);
-                if (app_find(n, world.nodes[p].id, 0, &slot) != NULL) {
-                    app_cmd(n, slot, VMP_CMD_WANT_PATHS, WORLD_PATHS);
-                }
-            }
-        }
-        world_run(1500 * MSEC);
-    }
-
-    for (n = 0; n < WORLD_NODES; n++) {
-        for (p = 0; p < WORLD_NODES; p++) {
-            app_check_pair(n, p, WORLD_PATHS);
-        }
-    }
-}
-
-static void test_schedule(uint64_t seed)
-{
-    unsigned n, steps;
-
-    world_init(seed);
-    world.loss      = world_rand(3) ? world_rand(400) : 0;
-    world.dup       = world_rand(3) ? world_rand(300) : 0;
-    world.delay_max = world_rand(2) ? 100000 : 1 + world_rand(200 * MSEC);
-    for (n = 0; n < WORLD_NODES; n++) {
-        node_open(n, 0);
-    }
-
-    for (steps = world_rand(60); steps > 0; steps--) {
-        random_action();
-        world_run(world_rand(world_rand(4) ? 30 * MSEC : 1500 * MSEC));
-    }
-
-    if (world_rand(4) != 0) {
-        converge();
-    }
-    world_cleanup();
-}
-
-
-/* Hostile input: datagrams seen before, changed in some places. Anything may
- * fail, but orderly. */
-
-#define SEEN_MAX  64
-
-static uint8_t  seen[SEEN_MAX][VMP_CTL_MAX_LEN];
-static size_t   seen_len[SEEN_MAX];
-static unsigned seen_num;
-
-static void tap_seen(unsigned node, const void *data, size_t length)
-{
-    unsigned i = seen_num++ % SEEN_MAX;
-
-    (void)node;
-    memcpy(seen[i], data, length);
-    seen_len[i] = length;
-}
-
-static void hostile_inject(void)
-{
-    unsigned i = world_rand((seen_num < SEEN_MAX) ? seen_num : SEEN_MAX);
-    uint8_t buf[VMP_CTL_MAX_LEN];
-    vmp_ctl_msg_t msg;
-    unsigned flips;
-
-    memcpy(buf, seen[i], sizeof(buf));
-    if (vmp_ctl_msg_unpack(buf, seen_len[i], &msg) == 0) {
-        switch (world_rand(8)) {
-        case 0:
-            msg.type = 1 + world_rand(VMP_CTL_LAST - 1);
-            break;
-        case 1:
-            msg.epoch += world_rand(5) - 2;
-            break;
-        case 2:
-            msg.path = world_rand(VMP_MAX_PATHS);
-            break;
-        case 3:
-            msg.src_incarn += world_rand(5) - 2;
-            break;
-        case 4:
-            msg.dst_incarn += world_rand(5) - 2;
-            break;
-        case 5:
-            msg.reason = world_rand(VMP_REASON_LAST);
-            break;
-        default:
-            break;
-        }
-        vmp_ctl_msg_pack(buf, &msg);
-    }
-
-    for (flips = world_rand(3); flips > 0; flips--) {
-        buf[world_rand(seen_len[i])] ^= 1 << world_rand(8);
-    }
-    for (i = 0; i < WORLD_NODES; i++) {
-        if (world.nodes[i].ctl != NULL) {
-            world_inject(i, buf, vmp_ctl_msg_unpack(buf, sizeof(buf), &msg) ?
-                         (buf[6] << 8 | buf[7]) % sizeof(buf) : sizeof(buf));
-        }
-    }
-}
-
-static void test_hostile(uint64_t seed)
-{
-    unsigned n, steps;
-
-    world_init(seed);
-    world.tap = tap_seen;
-    seen_num  = 0;
-    for (n = 0; n < WORLD_NODES; n++) {
-        node_open(n, 0);
-    }
-    app_connect(0, 1);
-    app_connect(2, 0);
-    world_run(world_rand(10 * MSEC));
-
-    for (steps = 0; steps < 100; steps++) {
-        hostile_inject();
-        if (steps % 8 == 0) {
-            random_action();
-        }
-        world_run(world_rand(20 * MSEC));
-    }
-    world_cleanup();
-}
-
 int main(void)
 {
-    uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
-    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 2000);
     unsigned i;
 
     for (i = 0; i < 4; i++) {
@@ -649,13 +431,6 @@ int main(void)
     test_half_open();
     test_stale();
 
-    for (i = 0; i < rounds; i++) {
-        test_schedule(seed + i);
-    }
-    for (i = 0; i < rounds / 4; i++) {
-        test_hostile(seed + i);
-    }
-
-    printf("test_ctl: ok, %lu schedules\n", (unsigned long)rounds);
+    printf("test_ctl: ok\n");
     return 0;
 }

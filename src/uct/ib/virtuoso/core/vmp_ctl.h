@@ -114,7 +114,7 @@ typedef struct vmp_ctl_params {
     uint64_t               id;              /**< Of our interface */
     uint8_t                num_paths;       /**< Most paths of a connection */
     uint32_t               credits;         /**< Initial grant to each peer */
-    uint32_t               frame_size;      /**< Largest frame that we receive */
+    uint32_t               frame_size;      /**< Largest that we receive */
     uint64_t               peer_timeout_ns; /**< No answer that long: failed */
     vmp_spsc_t             *cmds;           /**< Consumed by control */
     vmp_spsc_t             *evs;            /**< Produced by control */

@@ -184,9 +184,8 @@ uint64_t vmp_ctl_random(vmp_ctl_t *ctl);
 /** Fill in what every datagram of a connection carries and send it. */
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
 
-/** What was sent before may not have got through: until
- *  vmp_ctl_conn_send_again_end(), send from the next control QP, and copies from
- *  so many others. */
+/** What was sent before may not have got through: send from the next control
+ *  QP, and copies from so many others, until vmp_ctl_conn_send_again_end(). */
 void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra);
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
 
