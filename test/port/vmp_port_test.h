@@ -53,6 +53,7 @@ typedef struct test_dgram {
 extern vmp_port_dev_t   dev;            /**< Device under test */
 extern char             last_line[512]; /**< Last error line */
 extern _Atomic unsigned num_errors;     /**< Lines of level error */
+extern unsigned         base_threads;   /**< Without a helper */
 
 void check_failed(const char *file, int line, const char *cond)
         __attribute__((noreturn));

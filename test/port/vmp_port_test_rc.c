@@ -23,12 +23,14 @@
 typedef struct pair {
     vmp_port_qp_t *a;
     vmp_port_qp_t *b;
+    uint32_t      entropy;
 } pair_t;
 
 static vmp_port_t      *port;
 static vmp_port_attr_t attr;
 static vmp_mem_t       src_mem, dst_mem;
 static uint8_t         *src, *dst;
+static vmp_ctl_t       ctl;
 
 
 static void open_rejected(vmp_port_md_t *md, const vmp_port_params_t *params,
@@ -82,7 +84,7 @@ void test_params(vmp_port_md_t *md)
 
     /* Too much of everything is clamped, with the truth in attr */
     default_params(&params, -1);
-    params.sq_depth   = 1u << 30;
+    params.sq_depth   = 5000;
     params.srq_depth  = 1u << 30;
     params.max_inline = 1u << 20;
     params.max_sge    = 255;
@@ -124,12 +126,15 @@ void test_mem(vmp_port_md_t *md)
     say("registering what is not mapped: %s", last_line);
 }
 
-static void connect_pair(pair_t *pair, uint32_t entropy)
+/* The life of QPs is the helper's */
+static void do_connect_pair(vmp_ctl_t *unused, void *arg)
 {
+    pair_t *pair = arg;
     vmp_port_qp_remote_t remote;
     uint32_t psn[2] = { (uint32_t)vmp_port_random(port) & 0xffffff,
                         (uint32_t)vmp_port_random(port) & 0xffffff };
 
+    (void)unused;
     pair->a = vmp_port_qp_create(port, 0);
     pair->b = vmp_port_qp_create(port, 0);
     CHECK((pair->a != NULL) && (pair->b != NULL));
@@ -139,7 +144,7 @@ static void connect_pair(pair_t *pair, uint32_t entropy)
     remote.qpn           = vmp_port_qp_num(pair->b);
     remote.rq_psn        = psn[1];
     remote.sq_psn        = psn[0];
-    remote.entropy       = entropy;
+    remote.entropy       = pair->entropy;
     remote.mtu           = attr.path_mtu;
     remote.max_rd_atomic = attr.max_rd_atomic;
     CHECK(vmp_port_qp_connect(pair->a, &remote) == 0);
@@ -150,10 +155,28 @@ static void connect_pair(pair_t *pair, uint32_t entropy)
     CHECK(vmp_port_qp_connect(pair->b, &remote) == 0);
 }
 
+static void connect_pair(pair_t *pair, uint32_t entropy)
+{
+    pair->entropy = entropy;
+    run_job(&ctl, do_connect_pair, pair);
+}
+
+static void do_destroy_qp(vmp_ctl_t *unused, void *arg)
+{
+    (void)unused;
+    vmp_port_qp_destroy(arg);
+}
+
 static void destroy_pair(pair_t *pair)
 {
-    vmp_port_qp_destroy(pair->a);
-    vmp_port_qp_destroy(pair->b);
+    run_job(&ctl, do_destroy_qp, pair->a);
+    run_job(&ctl, do_destroy_qp, pair->b);
+}
+
+static void do_qp_error(vmp_ctl_t *unused, void *arg)
+{
+    (void)unused;
+    CHECK(vmp_port_qp_error(arg) == 0);
 }
 
 /** Poll until `num` completions are there; at most 10 s. */
@@ -312,7 +335,7 @@ static void test_bad_rkey(void)
         vmp_wc_status_str(wc[1].status));
     CHECK((wc[0].wr_id == 1) && (wc[0].status == VMP_WC_REM_ACCESS));
     CHECK((wc[1].wr_id == 2) && (wc[1].status == VMP_WC_FLUSHED));
-    CHECK(vmp_port_qp_error(pair.a) == 0);
+    run_job(&ctl, do_qp_error, pair.a);
     destroy_pair(&pair);
 }
 
@@ -331,7 +354,7 @@ static void test_flush(void)
     sleep_ms(20);
     CHECK(vmp_port_poll_tx(port, 0, wc, 8) == 0);
 
-    CHECK(vmp_port_qp_error(pair.a) == 0);
+    run_job(&ctl, do_qp_error, pair.a);
     poll_cq(0, wc, 8);
     for (i = 0; i < 8; ++i) {
         CHECK((wc[i].wr_id == i) && (wc[i].status == VMP_WC_FLUSHED));
@@ -341,23 +364,21 @@ static void test_flush(void)
 
     /* A peer that is gone */
     connect_pair(&pair, 4321);
-    vmp_port_qp_destroy(pair.b);
+    run_job(&ctl, do_destroy_qp, pair.b);
     CHECK(vmp_port_post_send(pair.a, 9, 0, &sge, 1) == 0);
     poll_cq(0, wc, 1);
     say("peer gone: %s", vmp_wc_status_str(wc[0].status));
     CHECK((wc[0].wr_id == 9) && (wc[0].status != VMP_WC_SUCCESS));
-    vmp_port_qp_destroy(pair.a);
+    run_job(&ctl, do_destroy_qp, pair.a);
 }
 
 void test_rc(vmp_port_md_t *md, int gid_index)
 {
     unsigned access = VMP_MEM_LOCAL_WRITE | VMP_MEM_REMOTE_READ |
                       VMP_MEM_REMOTE_WRITE;
-    static struct vmp_ctl ctl;
     pair_t pair;
     unsigned i;
 
-    /* The helper takes the events of the QPs meanwhile */
     num_errors = 0;
     port       = open_port(md, gid_index, &attr);
     ctl.port   = port;
