@@ -34,7 +34,6 @@ fi
 name=UCX_VMP_GID_INDEX
 [ "$TLS" = vmp ] || name=UCX_IB_GID_INDEX
 for index in "$ipv4" "$ipv6"; do
-    perf "GID index $index" tag_bw 8192 100 $name="$index"
     perf "GID index $index" ucp_put_bw 1048576 12 $name="$index"
 done
 lab_end

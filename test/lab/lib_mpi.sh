@@ -70,10 +70,12 @@ openmpi()
     for i in "${TEST_ENV[@]}"; do
         forward+=(-x "$i")
     done
-    mpi_run "vmprun mpirun" "$seconds" \
-            env "${TEST_ENV[@]}" "${MPI_ENV[@]}" "${LAUNCH[@]}" \
-            mpirun.openmpi --host a,b -np 2 "${verbose[@]}" "$app" "$@" &&
-        mpi_check "vmprun mpirun" && mpi_openmpi_layers "vmprun mpirun" 2
+    # Only vmprun brings settings to the other host by itself
+    if [ "$TLS" = vmp ]; then
+        mpi_run "vmprun mpirun" "$seconds" env "${TEST_ENV[@]}" vmprun \
+                mpirun.openmpi --host a,b -np 2 "${verbose[@]}" "$app" "$@" &&
+            mpi_check "vmprun mpirun" && mpi_openmpi_layers "vmprun mpirun" 2
+    fi
     mpi_run "mpirun vmprun" "$seconds" \
             env "${MPI_ENV[@]}" \
             mpirun.openmpi --host a,b -np 2 "${verbose[@]}" "${forward[@]}" \

@@ -53,6 +53,5 @@ compare()
 
 lab_start
 [ "$links" -ge 4 ] || skip "needs four links"
-compare ucp_put_bw
-compare tag_bw
+compare "${MULTIPATH_TEST:-ucp_put_bw}"
 lab_end

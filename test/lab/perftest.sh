@@ -14,11 +14,9 @@
 
 lab_start
 perf default tag_lat 8 200
-perf default tag_bw 8 500
 perf default tag_bw 1048576 12
 perf default ucp_put_bw 8192 200
 perf default ucp_put_bw 1048576 12
-perf default ucp_get 8 100
 perf default ucp_get 1048576 12
 perf default ucp_am_bw 8192 200
 perf uct am_bw 8 500 -- -x "${TLS%%,*}" -d rxe0:1 -D short
