@@ -207,11 +207,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
         vmp_conn_path_event(conn, ev);
         break;
     case VMP_EV_CONN_FAILED:
-        if (!(conn->block & VMP_BLOCK_FAILED)) {
-            vmp_error("connection to peer %016" PRIx64 " failed: %s",
-                      conn->peer_id, vmp_ctl_reason_str(ev->reason));
-        }
-
+        /* control has logged why */
         vmp_conn_fail(conn, ev->status);
         break;
     case VMP_EV_PEER_CLOSED:

@@ -1,0 +1,406 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core_world.h"
+
+#define WORLD_HDR  8                   /* bytes: stream, sequence */
+
+node_t             world_nodes[WORLD_MAX_NODES];
+unsigned           world_num;
+vmp_iface_params_t world_params;
+
+/* Zcopy: the buffer must stay until completion; that of an endpoint which was
+ * destroyed, until the end */
+typedef struct zcopy {
+    comp_t     comp;
+    vmp_link_t link;
+    vmp_mem_t  mem;
+    comp_t     *user;
+    uint8_t    data[];
+} zcopy_t;
+
+static uint32_t    world_next_stream;
+static vmp_link_t  world_zcopies;
+
+
+static void zcopy_free(zcopy_t *zcopy)
+{
+    vmp_list_del(&zcopy->link);
+    vmp_port_mem_dereg(&zcopy->mem);
+    memset(zcopy, 0xdd, sizeof(*zcopy));
+    free(zcopy);
+}
+
+static uint8_t world_byte(uint32_t stream, uint32_t seq, size_t i)
+{
+    return (uint8_t)((stream * 31) + (seq * 7) + (i * 13));
+}
+
+static void world_fill(uint8_t *data, uint32_t stream, uint32_t seq,
+                       size_t length)
+{
+    size_t i;
+
+    VMP_CHECK(length >= WORLD_HDR);
+    memcpy(data, &stream, sizeof(stream));
+    memcpy(data + 4, &seq, sizeof(seq));
+    for (i = WORLD_HDR; i < length; ++i) {
+        data[i] = world_byte(stream, seq, i);
+    }
+}
+
+static int world_am(void *arg, uint8_t am_id, void *data, size_t length,
+                    vmp_rx_t *rx)
+{
+    node_t *node  = arg;
+    uint8_t *byte = data;
+    uint32_t stream;
+    uint32_t seq;
+    size_t i;
+
+    VMP_CHECK(length >= WORLD_HDR);
+    memcpy(&stream, data, sizeof(stream));
+    memcpy(&seq, byte + 4, sizeof(seq));
+    VMP_CHECK((stream < WORLD_MAX_STREAMS) && (am_id == (stream & 31)));
+    VMP_CHECK(seq == node->next_seq[stream]);
+    ++node->next_seq[stream];
+    for (i = WORLD_HDR; i < length; ++i) {
+        VMP_CHECK(byte[i] == world_byte(stream, seq, i));
+    }
+
+    ++node->received;
+    if (node->on_am != NULL) {
+        node->on_am(node);
+    }
+
+    if (rx == NULL) {
+        ++node->num_refused;
+        return 0;
+    }
+
+    if (((fake_random() % 100) >= node->keep_percent) ||
+        (node->num_kept == WORLD_MAX_KEPT)) {
+        return 0;
+    }
+
+    VMP_CHECK(vmp_rx_from_priv(vmp_rx_priv(rx)) == rx);
+    VMP_CHECK((uint8_t*)vmp_rx_priv(rx) + world_params.rx_priv +
+              world_params.rx_headroom == byte);
+    memset(vmp_rx_priv(rx), 0xee,
+           world_params.rx_priv + world_params.rx_headroom);
+    node->kept[node->num_kept++] = rx;
+    return 1;
+}
+
+static void world_complete(void *arg, void *ptr, vmp_status_t status)
+{
+    comp_t *comp = ptr;
+
+    (void)arg;
+    ++comp->calls;
+    comp->status = status;
+    comp->time   = fake_now();
+    if (comp->on_call != NULL) {
+        comp->on_call(comp);
+    }
+}
+
+static void world_unpack(void *arg, void (*unpack)(void), void *unpack_arg,
+                         const void *data, size_t length)
+{
+    node_t *node = arg;
+
+    VMP_CHECK(unpack == (void (*)(void))world_unpack);
+    memcpy(unpack_arg, data, length);
+    node->unpacked += length;
+}
+
+static int world_ep_ready(void *arg, vmp_ep_t *ep)
+{
+    node_t *node     = arg;
+    stream_t *stream = (stream_t*)ep;
+
+    ++node->ready_calls;
+    ++stream->ready;
+    return stream->keep_waiting;
+}
+
+static void world_ep_failed(void *arg, vmp_ep_t *ep, vmp_status_t status)
+{
+    stream_t *stream = (stream_t*)ep;
+
+    (void)arg;
+    ++stream->failed;
+    stream->status = status;
+    if (stream->on_failed != NULL) {
+        stream->on_failed(stream);
+    }
+}
+
+static const vmp_iface_ops_t world_ops = {
+    .am        = world_am,
+    .complete  = world_complete,
+    .unpack    = world_unpack,
+    .ep_ready  = world_ep_ready,
+    .ep_failed = world_ep_failed
+};
+
+void world_begin(const char *name, uint64_t seed)
+{
+    printf("%s: seed %lu\n", name, (unsigned long)seed);
+    fflush(stdout);
+    fake_init(seed);
+    memset(world_nodes, 0, sizeof(world_nodes));
+    world_next_stream = 0;
+    vmp_list_init(&world_zcopies);
+    world_params      = (vmp_iface_params_t){
+        .port            = {
+            .num_rails   = 1,
+            .sq_depth    = 64,
+            .cq_depth    = 1024,
+            .srq_depth   = 256,
+            .num_ud      = 1,
+            .retry_count = 6
+        },
+        .num_paths       = 4,
+        .spread_thresh   = 0,
+        .chunk_size      = 1024,
+        .path_window     = 16384,
+        .seg_size        = 512,
+        .rx_window_min   = 16,
+        .rx_window_max   = 64,
+        .rx_headroom     = 16,
+        .rx_priv         = 8,
+        .rx_max_bufs     = 1024,
+        .tx_max_bufs     = 256,
+        .peer_timeout_ns = 2000000000ul,
+        .policy          = "rr",
+        .ops             = &world_ops
+    };
+}
+
+void world_open(unsigned num)
+{
+    unsigned i;
+
+    VMP_CHECK(num <= WORLD_MAX_NODES);
+    world_num = num;
+    for (i = 0; i < num; ++i) {
+        world_params.arg = &world_nodes[i];
+        VMP_CHECK(vmp_iface_create(NULL, &world_params,
+                                   &world_nodes[i].iface) == VMP_OK);
+        vmp_iface_query(world_nodes[i].iface, &world_nodes[i].attr);
+    }
+}
+
+void world_end(void)
+{
+    unsigned i;
+
+    for (i = 0; i < world_num; ++i) {
+        while (world_nodes[i].num_kept > 0) {
+            vmp_rx_release(world_nodes[i].kept[--world_nodes[i].num_kept]);
+        }
+
+        if (world_nodes[i].iface != NULL) {
+            vmp_iface_destroy(world_nodes[i].iface);
+        }
+    }
+
+    while (!vmp_list_is_empty(&world_zcopies)) {
+        zcopy_free(vmp_container_of(world_zcopies.next, zcopy_t, link));
+    }
+
+    fake_cleanup();
+}
+
+void world_step(void)
+{
+    node_t *node;
+    unsigned i;
+
+    for (i = 0; i < world_num; ++i) {
+        node = &world_nodes[i];
+        if (node->is_paused || (node->iface == NULL)) {
+            continue;
+        }
+
+        vmp_iface_progress(node->iface);
+        while ((node->num_kept > 0) && ((fake_random() % 8) == 0)) {
+            vmp_rx_release(node->kept[--node->num_kept]);
+        }
+    }
+
+    fake_step(WORLD_STEP);
+}
+
+void world_run(uint64_t ns)
+{
+    uint64_t end = fake_now() + ns;
+
+    while (fake_now() < end) {
+        world_step();
+    }
+}
+
+void stream_open(stream_t *stream, unsigned from, unsigned to)
+{
+    memset(stream, 0, sizeof(*stream));
+    stream->node = &world_nodes[from];
+    stream->id   = world_next_stream++;
+    VMP_CHECK(stream->id < WORLD_MAX_STREAMS);
+    VMP_CHECK(vmp_ep_create(stream->node->iface,
+                            &world_nodes[to].attr.rail_addr,
+                            &world_nodes[to].attr.addr,
+                            &stream->ep) == VMP_OK);
+    stream->is_open = 1;
+}
+
+void stream_close(stream_t *stream)
+{
+    vmp_ep_destroy(&stream->ep);
+    stream->is_open = 0;
+}
+
+void stream_wait_paths(stream_t *stream, unsigned paths)
+{
+    vmp_conn_t *conn = stream->ep.conn;
+
+    world_until(conn->up_mask != 0, 2000);
+    if (paths > 1) {
+        /* asks for the others, as the first spread operation does */
+        vmp_conn_spread(conn, 1);
+        world_until((unsigned)__builtin_popcountl(conn->up_mask) == paths,
+                    2000);
+    }
+}
+
+vmp_port_qp_t *stream_qp(stream_t *stream, unsigned path)
+{
+    return stream->ep.conn->paths[path]->qp;
+}
+
+void stream_kill_path(stream_t *stream, unsigned path, vmp_wc_status_t status)
+{
+    stream_qp(stream, path)->kill = status;
+}
+
+typedef struct pack_arg {
+    stream_t *stream;
+    size_t   length;
+} pack_arg_t;
+
+static size_t stream_pack(void *dest, void *ptr)
+{
+    pack_arg_t *arg = ptr;
+
+    world_fill(dest, arg->stream->id, arg->stream->seq, arg->length);
+    return arg->length;
+}
+
+static void zcopy_done(comp_t *comp)
+{
+    zcopy_t *zcopy = comp->arg;
+
+    if (zcopy->user != NULL) {
+        world_complete(NULL, zcopy->user, comp->status);
+    }
+
+    zcopy_free(zcopy);
+}
+
+static vmp_status_t stream_send_zcopy(stream_t *stream, size_t length,
+                                      comp_t *comp)
+{
+    zcopy_t *zcopy = malloc(sizeof(*zcopy) + length);
+    size_t hdr     = WORLD_HDR + (fake_random() % (length - WORLD_HDR + 1));
+    size_t part    = (length > hdr) ? fake_random() % (length - hdr) : 0;
+    vmp_iov_t iov[2];
+    vmp_status_t status;
+
+    VMP_CHECK(zcopy != NULL);
+    memset(&zcopy->comp, 0, sizeof(zcopy->comp));
+    zcopy->comp.on_call = zcopy_done;
+    zcopy->comp.arg     = zcopy;
+    zcopy->user         = comp;
+    vmp_list_add_tail(&world_zcopies, &zcopy->link);
+    world_fill(zcopy->data, stream->id, stream->seq, length);
+    vmp_port_mem_reg(NULL, zcopy, sizeof(*zcopy) + length, 0, 0, &zcopy->mem);
+    iov[0] = (vmp_iov_t){zcopy->data + hdr, part, &zcopy->mem};
+    iov[1] = (vmp_iov_t){zcopy->data + hdr + part, length - hdr - part,
+                         &zcopy->mem};
+    status = vmp_ep_am_zcopy(&stream->ep, stream->id & 31, zcopy->data, hdr,
+                             iov, 2, &zcopy->comp);
+    if (status != VMP_INPROGRESS) {
+        zcopy_free(zcopy);
+    }
+
+    return status;
+}
+
+vmp_status_t stream_send(stream_t *stream, send_kind_t kind, size_t length,
+                         comp_t *comp)
+{
+    pack_arg_t arg = {stream, length};
+    vmp_status_t status;
+    uint8_t data[1024];
+    uint64_t header;
+    vmp_iov_t iov[2];
+    ssize_t ret;
+
+    switch (kind) {
+    case SEND_SHORT:
+        world_fill(data, stream->id, stream->seq, length);
+        memcpy(&header, data, sizeof(header));
+        status = vmp_ep_am_short(&stream->ep, stream->id & 31, header, data + 8,
+                                 length - 8);
+        break;
+    case SEND_SHORT_IOV:
+        world_fill(data, stream->id, stream->seq, length);
+        iov[0] = (vmp_iov_t){data, length / 2, NULL};
+        iov[1] = (vmp_iov_t){data + (length / 2), length - (length / 2), NULL};
+        status = vmp_ep_am_short_iov(&stream->ep, stream->id & 31, iov, 2);
+        break;
+    case SEND_BCOPY:
+        ret    = vmp_ep_am_bcopy(&stream->ep, stream->id & 31, stream_pack,
+                                 &arg);
+        status = (ret < 0) ? (vmp_status_t)ret : VMP_OK;
+        break;
+    default:
+        status = stream_send_zcopy(stream, length, comp);
+        break;
+    }
+
+    if (status >= 0) {
+        ++stream->seq;
+    }
+
+    return status;
+}
+
+void region_make(region_t *region, size_t size, int seed)
+{
+    size_t i;
+
+    region->size = size;
+    region->data = malloc(size);
+    VMP_CHECK(region->data != NULL);
+    for (i = 0; i < size; ++i) {
+        region->data[i] = (uint8_t)((i * 11) + (i >> 8) + seed);
+    }
+
+    vmp_port_mem_reg(NULL, region->data, size, VMP_MEM_LOCAL_WRITE |
+                     VMP_MEM_REMOTE_WRITE | VMP_MEM_REMOTE_READ, 0,
+                     &region->mem);
+    region->rkey.num_devs = 1;
+    region->rkey.key[0]   = region->mem.rkey[0];
+}
+
+void region_free(region_t *region)
+{
+    vmp_port_mem_dereg(&region->mem);
+    free(region->data);
+}

@@ -1,0 +1,487 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core_world.h"
+#include "core/vmp_path.h"
+
+#define REGION    65536                 /* bytes */
+#define NUM_OPS   24
+
+
+/* Everything that can be in flight: half of it queued, half of it posted */
+typedef struct work {
+    region_t local;
+    region_t remote;
+    comp_t   comps[NUM_OPS];
+    comp_t   flushed;
+    unsigned num;                       /* of `comps` that were started */
+} work_t;
+
+static void work_make(work_t *work)
+{
+    memset(work, 0, sizeof(*work));
+    region_make(&work->local, REGION, 1);
+    region_make(&work->remote, REGION, 2);
+}
+
+static void work_free(work_t *work)
+{
+    region_free(&work->local);
+    region_free(&work->remote);
+}
+
+static void work_start(work_t *work, stream_t *stream)
+{
+    uint64_t addr = (uintptr_t)work->remote.data;
+    vmp_status_t status;
+    comp_t *comp;
+    vmp_iov_t iov;
+    unsigned i;
+
+    for (i = 0; i < NUM_OPS; ++i) {
+        iov  = (vmp_iov_t){work->local.data, (i % 2) ? REGION : 500,
+                           &work->local.mem};
+        comp = &work->comps[work->num];
+        switch (i % 4) {
+        case 0:
+            status = stream_send(stream, SEND_ZCOPY, 200, comp);
+            break;
+        case 1:
+            status = vmp_ep_put_zcopy(&stream->ep, &iov, 1, addr,
+                                      &work->remote.rkey, comp);
+            break;
+        case 2:
+            status = vmp_ep_get_bcopy(&stream->ep, (void (*)(void))
+                                      stream->node->iface->ops.unpack,
+                                      work->local.data, 300, addr,
+                                      &work->remote.rkey, comp);
+            break;
+        default:
+            status = vmp_ep_get_zcopy(&stream->ep, &iov, 1, addr,
+                                      &work->remote.rkey, comp);
+            break;
+        }
+
+        VMP_CHECK((status == VMP_INPROGRESS) ||
+                  (status == VMP_ERR_NO_RESOURCE));
+        work->num += (status == VMP_INPROGRESS);
+        stream_send(stream, SEND_SHORT, 16, NULL);
+        stream_send(stream, SEND_BCOPY, 16, NULL);
+    }
+
+    VMP_CHECK(work->num >= NUM_OPS / 2);
+    VMP_CHECK(vmp_ep_flush(&stream->ep, 0, &work->flushed) == VMP_INPROGRESS);
+}
+
+/* Each ended once, and some of them badly */
+static void work_check_failed(work_t *work, vmp_status_t status)
+{
+    unsigned failed = 0;
+    unsigned i;
+
+    for (i = 0; i < work->num; ++i) {
+        VMP_CHECK(work->comps[i].calls == 1);
+        VMP_CHECK((work->comps[i].status == VMP_OK) ||
+                  (work->comps[i].status == status));
+        failed += (work->comps[i].status != VMP_OK);
+    }
+
+    VMP_CHECK(failed > 0);
+    VMP_CHECK((work->flushed.calls == 1) && (work->flushed.status == status));
+}
+
+static void check_idle(const node_t *node)
+{
+    vmp_iface_t *iface = node->iface;
+
+    world_until(vmp_iface_flush(iface) == VMP_OK, 100);
+    VMP_CHECK(iface->outstanding == 0);
+    VMP_CHECK(vmp_list_is_empty(&iface->failing) &&
+              vmp_list_is_empty(&iface->draining) &&
+              vmp_list_is_empty(&iface->done));
+}
+
+/* A path dies: everything on the endpoint ends once, both sides hear of it
+ * once, and a new endpoint works */
+static void test_path_failure(uint64_t seed, vmp_wc_status_t wc_status)
+{
+    vmp_status_t status = (wc_status == VMP_WC_RETRY_EXC) ?
+                          VMP_ERR_ENDPOINT_TIMEOUT : VMP_ERR_CONNECTION_RESET;
+    stream_t streams[3];
+    stream_t again;
+    work_t work;
+    unsigned i;
+
+    world_begin("path failure", seed);
+    fake_conf.jitter           = 10000;
+    world_params.spread_thresh = fake_random() % 400;
+    world_open(2);
+    work_make(&work);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_open(&streams[2], 1, 0);
+    stream_wait_paths(&streams[0], 4);
+    work_start(&work, &streams[0]);
+    world_run(fake_random() % 30000);
+    stream_kill_path(&streams[0], fake_random() % 4, wc_status);
+    world_until(streams[0].failed, 100);
+    VMP_CHECK(streams[0].status == status);
+    work_check_failed(&work, status);
+    VMP_CHECK((streams[1].failed == 1) && (streams[1].status == status));
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == status);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, &work.flushed) == status);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, VMP_FLUSH_CANCEL, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_check(&streams[1].ep) == status);
+    world_until(streams[2].failed, 1000);
+    VMP_CHECK(streams[2].status == VMP_ERR_CONNECTION_RESET);
+
+    /* the old one is there until its endpoints go; a new one takes its place */
+    stream_open(&again, 0, 1);
+    again.id = 200;
+    VMP_CHECK(again.ep.conn != streams[0].ep.conn);
+    stream_wait_paths(&again, 4);
+    for (i = 0; i < 10; ++i) {
+        VMP_CHECK(stream_send(&again, SEND_BCOPY, 100, NULL) == VMP_OK);
+    }
+
+    world_until(world_nodes[1].next_seq[200] == 10, 100);
+    for (i = 0; i < 3; ++i) {
+        stream_close(&streams[i]);
+        VMP_CHECK(streams[i].failed == 1);
+    }
+
+    world_run(5000000000ul);
+    check_idle(&world_nodes[0]);
+    check_idle(&world_nodes[1]);
+    stream_close(&again);
+    work_free(&work);
+    world_end();
+}
+
+/* The device refuses a post */
+static void test_post_failure(uint64_t seed)
+{
+    stream_t stream;
+    vmp_status_t status = VMP_OK;
+    work_t work;
+    unsigned i;
+
+    for (i = 1; i < 12; ++i) {
+        world_begin("post failure", seed);
+        world_open(2);
+        work_make(&work);
+        stream_open(&stream, 0, 1);
+        stream_wait_paths(&stream, 4);
+        fake_conf.post_fail_after = i;
+        while (status >= 0) {
+            status = stream_send(&stream, (send_kind_t)(i % SEND_KINDS), 64,
+                                 NULL);
+        }
+
+        VMP_CHECK(status == VMP_ERR_IO_ERROR);
+        world_until(stream.failed, 100);
+        VMP_CHECK(stream.status == VMP_ERR_IO_ERROR);
+        world_run(100000);
+        check_idle(&world_nodes[0]);
+        stream_close(&stream);
+        work_free(&work);
+        world_end();
+        status = VMP_OK;
+    }
+}
+
+/* Endpoint goes while its work is in flight: nothing calls back */
+static void test_destroy_busy(uint64_t seed)
+{
+    comp_t comp = {0};
+    stream_t streams[2];
+    work_t work;
+    unsigned i;
+    unsigned calls[NUM_OPS];
+
+    world_begin("destroy while busy", seed);
+    fake_conf.jitter = 10000;
+    world_open(2);
+    work_make(&work);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_wait_paths(&streams[0], 4);
+    work_start(&work, &streams[0]);
+    world_run(fake_random() % 20000);
+    vmp_ep_wait_ready(&streams[0].ep);
+    stream_close(&streams[0]);
+    for (i = 0; i < work.num; ++i) {
+        calls[i] = work.comps[i].calls;
+    }
+
+    /* the other one goes on, in order */
+    while (stream_send(&streams[1], SEND_ZCOPY, 400, &comp) < 0) {
+        world_step();
+    }
+
+    world_until(comp.calls == 1, 100);
+    world_until(vmp_iface_flush(world_nodes[0].iface) == VMP_OK, 100);
+    for (i = 0; i < work.num; ++i) {
+        VMP_CHECK(work.comps[i].calls == (int)calls[i]);
+    }
+
+    VMP_CHECK(work.flushed.calls == 0);
+    check_idle(&world_nodes[0]);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
+static stream_t *reborn;
+
+static void on_failed_reopen(stream_t *stream)
+{
+    stream_close(stream);
+    stream_open(reborn, 0, 1);
+}
+
+static void on_comp_close(comp_t *comp)
+{
+    stream_t *stream = comp->arg;
+
+    if (stream->is_open) {
+        stream_close(stream);
+    }
+}
+
+/* Callbacks destroy and create endpoints, also the one called for */
+static void test_reentry(uint64_t seed)
+{
+    comp_t comps[20] = {{0}};
+    comp_t flushed   = {0};
+    stream_t streams[3];
+    work_t work;
+    vmp_iov_t iov;
+    unsigned i;
+
+    world_begin("re-entry", seed);
+    world_open(2);
+    work_make(&work);
+    for (i = 0; i < 3; ++i) {
+        stream_open(&streams[i], 0, 1);
+    }
+
+    stream_wait_paths(&streams[0], 4);
+    iov = (vmp_iov_t){work.local.data, REGION, &work.local.mem};
+    for (i = 0; i < 20; ++i) {
+        comps[i].on_call = on_comp_close;
+        comps[i].arg     = &streams[0];
+        VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
+                                   (uintptr_t)work.remote.data,
+                                   &work.remote.rkey, &comps[i]) ==
+                  VMP_INPROGRESS);
+        VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, &flushed) == VMP_INPROGRESS);
+    }
+
+    world_until(vmp_iface_flush(world_nodes[0].iface) == VMP_OK, 100);
+    VMP_CHECK(!streams[0].is_open && (comps[0].calls == 1) &&
+              (comps[1].calls == 0) && (flushed.calls == 0));
+
+    reborn               = &streams[0];
+    streams[1].on_failed = on_failed_reopen;
+    streams[2].on_failed = stream_close;
+    stream_send(&streams[1], SEND_SHORT, 8, NULL);
+    stream_kill_path(&streams[1], 0, VMP_WC_OTHER);
+    stream_send(&streams[1], SEND_SHORT, 8, NULL);
+    stream_send(&streams[1], SEND_SHORT, 8, NULL);
+    stream_send(&streams[1], SEND_SHORT, 8, NULL);
+    world_until(!streams[1].is_open && !streams[2].is_open, 100);
+    stream_wait_paths(&streams[0], 4);
+    stream_close(&streams[0]);
+    world_run(1000000);
+    work_free(&work);
+    world_end();
+}
+
+/* The peer closes in good order: what it sent arrives, idle endpoints hear of
+ * it upon next use only */
+static void test_peer_close(uint64_t seed)
+{
+    stream_t streams[2];
+    unsigned i;
+
+    world_begin("peer closes", seed);
+    world_open(2);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 1, 0);
+    stream_wait_paths(&streams[0], 4);
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 8, NULL) == VMP_OK);
+    for (i = 0; i < 8; ++i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 8, NULL) == VMP_OK);
+    }
+
+    /* node 0 sleeps while node 1 flushes and goes */
+    world_nodes[0].is_paused = 1;
+    world_until(vmp_iface_flush(world_nodes[1].iface) == VMP_OK, 100);
+    stream_close(&streams[1]);
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    world_run(100000000);
+    VMP_CHECK((world_nodes[0].received == 8) && (streams[0].failed == 0));
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, NULL) == VMP_OK);
+
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 8, NULL) ==
+              VMP_ERR_CONNECTION_RESET);
+    world_until(streams[0].failed == 1, 100);
+    world_run(5000000000ul);
+    VMP_CHECK(streams[0].failed == 1);
+    stream_close(&streams[0]);
+    world_run(100000);
+    check_idle(&world_nodes[0]);
+    VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->all));
+    world_end();
+}
+
+/* The peer closes with our work in flight */
+static void test_peer_close_busy(uint64_t seed)
+{
+    stream_t stream;
+    work_t work;
+
+    world_begin("peer closes on us", seed);
+    world_open(2);
+    work_make(&work);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    work_start(&work, &stream);
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    world_until(stream.failed, 5000);
+    work_check_failed(&work, stream.status);
+    stream_close(&stream);
+    work_free(&work);
+    world_end();
+}
+
+/* Nobody is there */
+static void test_unreachable(uint64_t seed)
+{
+    vmp_rail_addr_t rail = {.gid = {[15] = 60}, .is_roce = 1};
+    vmp_iface_addr_t addr = {
+        .id      = 1234,
+        .ver_min = 1,
+        .ver_max = 1,
+        .num_ud  = 1,
+        .ud_qpn  = {99}
+    };
+    stream_t stream;
+
+    world_begin("unreachable", seed);
+    world_open(1);
+    memset(&stream, 0, sizeof(stream));
+    stream.node = &world_nodes[0];
+    VMP_CHECK(vmp_ep_create(world_nodes[0].iface, &rail, &addr, &stream.ep) ==
+              VMP_OK);
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 8, NULL) ==
+              VMP_ERR_NO_RESOURCE);
+    vmp_ep_wait_ready(&stream.ep);
+    world_until(stream.failed, 20000);
+    VMP_CHECK((stream.status < 0) && (stream.ready == 1));
+    stream_close(&stream);
+    world_run(5000000000ul);
+    VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->all));
+    world_end();
+}
+
+/* Frames full of nonsense are dropped and counted, and hurt nobody */
+static void test_nonsense(uint64_t seed)
+{
+    vmp_iface_counters_t counters;
+    uint8_t frame[128];
+    stream_t stream;
+    vmp_conn_t *conn;
+    vmp_frame_t good;
+    vmp_sge_t sge;
+    unsigned i;
+    unsigned j;
+
+    world_begin("nonsense", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    conn = stream.ep.conn;
+    for (i = 0; i < 2000; ++i) {
+        good = (vmp_frame_t){
+            .type   = VMP_FRAME_AM,
+            .path   = 0,
+            .conn   = conn->peer_conn,
+            .incarn = conn->peer_incarn,
+            .epoch  = conn->paths[0]->epoch,
+            .limit  = 16,
+            .sn     = 5000
+        };
+        sge = (vmp_sge_t){(uintptr_t)frame, 32, 0};
+        switch (i % 6) {
+        case 0:
+            good.conn = fake_random();
+            break;
+        case 1:
+            good.incarn += 1 + (fake_random() % 1000);
+            break;
+        case 2:
+            good.epoch += 1 + (fake_random() % 1000);
+            break;
+        case 3:
+            good.path = 4 + (fake_random() % 200);
+            break;
+        case 4:
+            /* beyond the credit */
+            break;
+        default:
+            sge.length = fake_random() % sizeof(frame);
+            break;
+        }
+
+        vmp_frame_pack(frame, &good);
+        if ((i % 6) == 5) {
+            for (j = 0; j < sizeof(frame); ++j) {
+                frame[j] = fake_random();
+            }
+        }
+
+        VMP_CHECK(vmp_port_post_send(stream_qp(&stream, 0), UINT64_MAX,
+                                     VMP_POST_SIGNALED | VMP_POST_INLINE, &sge,
+                                     1) == 0);
+        world_until(stream_qp(&stream, 0)->posted == 0, 100);
+    }
+
+    vmp_iface_get_counters(world_nodes[1].iface, &counters);
+    VMP_CHECK(counters.rx_bad_frame == 2000);
+    for (i = 0; i < 10; ++i) {
+        VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    world_until(world_nodes[1].received == 10, 100);
+    stream_close(&stream);
+    world_end();
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+    unsigned i;
+
+    for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 5); ++i) {
+        test_path_failure(seed + i, VMP_WC_RETRY_EXC);
+        test_path_failure(seed + i, VMP_WC_REM_ACCESS);
+        test_destroy_busy(seed + i);
+    }
+
+    test_post_failure(seed);
+    test_reentry(seed);
+    test_peer_close(seed);
+    test_peer_close_busy(seed);
+    test_unreachable(seed);
+    test_nonsense(seed);
+    return 0;
+}
