@@ -410,6 +410,78 @@ static void test_stale(void)
     world_cleanup();
 }
 
+/* Every part of what names a connection counts */
+static void foreign(vmp_ctl_msg_t *msg, unsigned type, unsigned wrong)
+{
+    app_conn_t *conn = app_find(0, 20, 0, NULL);
+
+    stranger(msg, type, 20 + (wrong == 1), conn->peer.peer_incarn);
+    msg->reason      = VMP_REASON_FAILED;
+    msg->src_conn    = conn->peer.peer_conn + (wrong == 2);
+    msg->src_incarn += wrong == 3;
+    msg->dst_conn    = slot_of(0, 1) + (wrong == 4);
+    msg->dst_incarn  = conn->incarn + (wrong == 5);
+    msg->dst_id     += wrong == 6;
+    msg->role        = wrong == 7;
+    msg->epoch       = conn->paths[0].epoch + (wrong == 8);
+}
+
+static void test_foreign(void)
+{
+    vmp_ctl_msg_t msg;
+    unsigned wrong;
+
+    begin(13);
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    for (wrong = 1; wrong <= 8; wrong++) {
+        foreign(&msg, VMP_CTL_DEAD, wrong);
+        inject(&msg);
+        if (wrong < 8) {
+            foreign(&msg, VMP_CTL_GOODBYE, wrong);
+            inject(&msg);
+            foreign(&msg, VMP_CTL_DISCONNECT, wrong);
+            inject(&msg);
+            VMP_CHECK(tap_reason[VMP_REASON_STALE] == ((wrong < 7) ? wrong :
+                                                       6));
+        }
+        world_run(MSEC);
+        app_check_pair(0, 1, 1);
+    }
+
+    foreign(&msg, VMP_CTL_DEAD, 0);
+    inject(&msg);
+    world_run(MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    world_cleanup();
+}
+
+/* GOODBYE overtakes the CONNECT of the same connection */
+static void test_late_connect(void)
+{
+    vmp_ctl_msg_t msg;
+    uint32_t slot;
+
+    begin(14);
+    world.loss = 1000;
+    app_connect(0, 1);
+    world_run(MSEC);
+    slot = slot_of(0, 1);
+    stranger(&msg, VMP_CTL_GOODBYE, 20, 9);
+    msg.reason     = VMP_REASON_FAILED;
+    msg.dst_conn   = slot;
+    msg.dst_incarn = world.nodes[0].conns[slot]->incarn;
+    inject(&msg);
+    world_run(MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    stranger(&msg, VMP_CTL_CONNECT, 20, 9);
+    inject(&msg);
+    world_run(MSEC);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+    VMP_CHECK(tap_reason[VMP_REASON_STALE] == 1);
+    world_cleanup();
+}
+
 int main(void)
 {
     unsigned i;
@@ -430,6 +502,8 @@ int main(void)
     test_version();
     test_half_open();
     test_stale();
+    test_foreign();
+    test_late_connect();
 
     printf("test_ctl: ok\n");
     return 0;
