@@ -15,12 +15,18 @@
 # shellcheck source-path=SCRIPTDIR source=lib_mpi.sh
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
+# mpich WHAT SECONDS CMD...
+mpich()
+{
+    if mpi_run "$@"; then
+        mpi_check "$1" || return 0
+    fi
+}
+
 lab_start
 app=$LIBEXEC/vmp_mpi_check.mpich
-mpi_run "vmprun mpirun" 180 env "${TEST_ENV[@]}" "${LAUNCH[@]}" \
-        mpirun.mpich --host a,b -np 2 "$app" --max-size 262144 --time-limit 170 &&
-    mpi_check "vmprun mpirun" || true
-mpi_run "mpirun vmprun" 130 env "${TEST_ENV[@]}" \
-        mpirun.mpich --host a,b -np 2 "${LAUNCH[@]}" "$app" --quick &&
-    mpi_check "mpirun vmprun" || true
+mpich "vmprun mpirun" 180 env "${TEST_ENV[@]}" "${LAUNCH[@]}" \
+      mpirun.mpich --host a,b -np 2 "$app" --max-size 262144 --time-limit 170
+mpich "mpirun vmprun" 130 env "${TEST_ENV[@]}" \
+      mpirun.mpich --host a,b -np 2 "${LAUNCH[@]}" "$app" --quick
 lab_end
