@@ -125,6 +125,10 @@ static int world_ep_ready(void *arg, vmp_ep_t *ep)
 
     ++node->ready_calls;
     ++stream->ready;
+    if (stream->on_ready != NULL) {
+        stream->on_ready(stream);
+    }
+
     return stream->keep_waiting;
 }
 
@@ -229,7 +233,8 @@ void world_step(void)
         }
 
         vmp_iface_progress(node->iface);
-        while ((node->num_kept > 0) && ((fake_random() % 8) == 0)) {
+        while ((node->num_kept > 0) && !node->keep_all &&
+               ((fake_random() % 8) == 0)) {
             vmp_rx_release(node->kept[--node->num_kept]);
         }
     }
@@ -273,7 +278,7 @@ void stream_wait_paths(stream_t *stream, unsigned paths)
     if (paths > 1) {
         /* asks for the others, as the first spread operation does */
         vmp_conn_spread(conn, 1);
-        world_until((unsigned)__builtin_popcountl(conn->up_mask) == paths,
+        world_until((unsigned)__builtin_popcountll(conn->up_mask) == paths,
                     2000);
     }
 }

@@ -30,6 +30,7 @@ typedef struct node {
     uint64_t         received;          /**< Messages */
     uint32_t         next_seq[WORLD_MAX_STREAMS];
     unsigned         keep_percent;      /**< Of the messages, for a while */
+    int              keep_all;          /**< Until the end */
     vmp_rx_t         *kept[WORLD_MAX_KEPT];
     unsigned         num_kept;
     unsigned         num_refused;       /**< rx was NULL */
@@ -50,6 +51,7 @@ typedef struct stream {
     int          ready;                 /**< Calls of ep_ready */
     int          keep_waiting;          /**< What ep_ready returns */
     void         (*on_failed)(struct stream *stream);
+    void         (*on_ready)(struct stream *stream);
 } stream_t;
 
 /** A completion of the user */

@@ -40,6 +40,11 @@ static void flush(stream_t *stream)
     }
 }
 
+static void send_zcopy(stream_t *stream)
+{
+    stream_send(stream, SEND_ZCOPY, 400, NULL);
+}
+
 /* Pieces of [offset, offset + length) of a region */
 static unsigned split(const region_t *region, size_t offset, size_t length,
                       vmp_iov_t *iov)
@@ -58,8 +63,7 @@ static unsigned split(const region_t *region, size_t offset, size_t length,
     return num;
 }
 
-/* One random put or get of equal offsets at both sides; `shadow` is what the
- * target of it is to hold */
+/* One random put or get; then both sides hold the same */
 static void random_op(stream_t *stream, region_t *local, region_t *remote,
                       comp_t *comp, unsigned *expected)
 {
@@ -192,6 +196,44 @@ static void test_parallel(uint64_t seed)
     }
 
     region_free(&local);
+    world_end();
+}
+
+/* Spread messages get through while puts fill all windows */
+static void test_share(uint64_t seed)
+{
+    comp_t comp = {0};
+    region_t local;
+    region_t remote;
+    stream_t stream;
+    vmp_iov_t iov;
+    unsigned i;
+
+    world_begin("messages beside puts", seed);
+    world_open(2);
+    region_make(&local, REGION, 1);
+    region_make(&remote, REGION, 2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    stream.keep_waiting = 1;
+    iov = (vmp_iov_t){local.data, REGION, &local.mem};
+    for (i = 0; i < 100; ++i) {
+        VMP_CHECK(vmp_ep_put_zcopy(&stream.ep, &iov, 1,
+                                   (uintptr_t)remote.data, &remote.rkey,
+                                   &comp) == VMP_INPROGRESS);
+    }
+
+    stream.on_ready = send_zcopy;
+    vmp_ep_wait_ready(&stream.ep);
+    world_until(comp.calls == 50, 1000);
+    printf("  %lu messages\n", world_nodes[1].received);
+    VMP_CHECK(world_nodes[1].received > 50);
+    world_until(comp.calls == 100, 1000);
+    vmp_ep_cancel_wait(&stream.ep);
+    flush(&stream);
+    stream_close(&stream);
+    region_free(&local);
+    region_free(&remote);
     world_end();
 }
 
@@ -332,7 +374,6 @@ static void test_fence_flag(uint64_t seed)
     region_t remote;
     stream_t stream;
     vmp_iov_t iov;
-    size_t length;
     size_t i;
     uint64_t steps;
     vmp_status_t status;
@@ -365,9 +406,7 @@ static void test_fence_flag(uint64_t seed)
             }
 
             memset(local.data + 4, flag + 1, local.size - 4);
-            iov    = (vmp_iov_t){local.data + 4, local.size - 4, &local.mem};
-            length = local.size - 4;
-            (void)length;
+            iov = (vmp_iov_t){local.data + 4, local.size - 4, &local.mem};
             if (vmp_ep_put_zcopy(&stream.ep, &iov, 1,
                                  (uintptr_t)remote.data + 4, &remote.rkey,
                                  &comp) == VMP_INPROGRESS) {
@@ -499,6 +538,7 @@ int main(void)
     }
 
     test_parallel(seed);
+    test_share(seed);
     test_fence(seed);
     test_fence_pin(seed);
     test_flush(seed);

@@ -175,7 +175,7 @@ void vmp_conn_update_tx_path(vmp_conn_t *conn)
         conn->tx_path = NULL;
         conn->block  |= VMP_BLOCK_SETUP;
     } else {
-        conn->tx_path = conn->paths[__builtin_ctzl(conn->up_mask)];
+        conn->tx_path = conn->paths[__builtin_ctzll(conn->up_mask)];
         conn->block  &= ~VMP_BLOCK_SETUP;
     }
 }
@@ -243,7 +243,7 @@ void vmp_conn_force(vmp_conn_t *conn)
     uint64_t mask = conn->up_mask;
 
     for (; mask != 0; mask &= mask - 1) {
-        vmp_path_force(conn->paths[__builtin_ctzl(mask)]);
+        vmp_path_force(conn->paths[__builtin_ctzll(mask)]);
     }
 }
 
@@ -259,7 +259,7 @@ void vmp_conn_fence(vmp_conn_t *conn)
         vmp_list_is_empty(&conn->ops) && (busy & conn->up_mask)) {
         /* one queue keeps the order by itself */
         conn->is_pinned = 1;
-        conn->tx_path   = conn->paths[__builtin_ctzl(busy)];
+        conn->tx_path   = conn->paths[__builtin_ctzll(busy)];
         conn->pin_pos   = conn->tx_path->head;
     } else {
         conn->block |= VMP_BLOCK_FENCE;

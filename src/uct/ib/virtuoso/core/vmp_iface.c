@@ -16,14 +16,13 @@
 
 #define VMP_SIGNAL_PERIOD  32           /* WRs */
 #define VMP_OPS_MAX        65536        /* chunked operations in flight */
-#define VMP_EVENTS_MAX     64           /* a progress call */
 #define VMP_TX_CHUNK_BUFS  64
 #define VMP_SQ_DEPTH_MIN   8
 #define VMP_SQ_DEPTH_MAX   65536        /* as wr_id has it */
 #define VMP_CQ_DEPTH_MIN   16
 #define VMP_SRQ_DEPTH_MIN  16
 #define VMP_AM_HDR_MAX     1024         /* bytes of a zcopy header */
-#define VMP_RMA_MAX        (1ul << 40)  /* bytes of one put or get */
+#define VMP_RMA_MAX        (1ull << 40)  /* bytes of one put or get */
 
 
 static uint32_t vmp_min(uint32_t a, uint32_t b)
@@ -343,13 +342,26 @@ unsigned vmp_iface_events(vmp_iface_t *iface)
     unsigned count = 0;
     vmp_spsc_node_t *node;
 
-    while ((count < VMP_EVENTS_MAX) &&
-           ((node = vmp_spsc_pop(&iface->evs)) != NULL)) {
+    while ((node = vmp_spsc_pop(&iface->evs)) != NULL) {
         vmp_conn_event(iface, (const vmp_ev_t*)node);
         ++count;
     }
 
     return count;
+}
+
+void vmp_iface_rail_broken(vmp_iface_t *iface, unsigned rail)
+{
+    vmp_link_t *link;
+
+    vmp_error("rail %u: its completion queue is broken: all connections are "
+              "lost; the line before says why", rail);
+    iface->rails[rail].is_broken = 1;
+    iface->rails[rail].rx_empty  = 1;
+    vmp_list_for_each(link, &iface->all) {
+        vmp_conn_fail(vmp_container_of(link, vmp_conn_t, all),
+                      VMP_ERR_IO_ERROR);
+    }
 }
 
 unsigned vmp_iface_progress(vmp_iface_t *iface)
@@ -367,8 +379,10 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
     }
 
     for (i = 0; i < iface->num_rails; ++i) {
-        count += vmp_rx_poll(iface, i);
-        count += vmp_path_poll(iface, i);
+        if (vmp_likely(!iface->rails[i].is_broken)) {
+            count += vmp_rx_poll(iface, i);
+            count += vmp_path_poll(iface, i);
+        }
     }
 
     count += vmp_path_progress(iface);
@@ -378,6 +392,13 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
 
     count += vmp_conn_progress(iface);
     if (!vmp_list_is_empty(&iface->active)) {
+        /* the windows that opened go to chunks and to waiting endpoints in
+         * turn: neither starves the other */
+        iface->is_ready_first ^= 1;
+        if (iface->is_ready_first) {
+            count += vmp_iface_ready(iface);
+        }
+
         vmp_rma_progress(iface);
     }
 

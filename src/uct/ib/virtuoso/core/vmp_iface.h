@@ -39,6 +39,7 @@ typedef struct vmp_rail {
     uint32_t rx_held_max;           /**< Beyond these they are copied out */
     uint8_t  dev_index;             /**< Of the local keys */
     uint8_t  rx_empty;              /**< Last poll emptied the receive CQ */
+    uint8_t  is_broken;             /**< A CQ failed: not polled any more */
 } vmp_rail_t;
 
 
@@ -58,6 +59,8 @@ struct vmp_iface {
     uint32_t               unsig_bufs_max;
     uint8_t                max_sge;
     uint8_t                in_progress;
+    uint8_t                is_ready_first;  /**< Whose turn it is: waiting
+                                                 endpoints or chunks */
     uint64_t               gen;             /**< Rises when room may be back */
     uint64_t               ready_gen;       /**< gen of the last ready round */
     uint64_t               outstanding;     /**< Operations not yet complete */
@@ -106,6 +109,9 @@ int vmp_iface_command(vmp_iface_t *iface, const vmp_cmd_t *cmd);
 
 /** Take all events that control has sent. Return how many. */
 unsigned vmp_iface_events(vmp_iface_t *iface);
+
+/** A CQ of a rail failed (the port has logged why): everything is lost. */
+void vmp_iface_rail_broken(vmp_iface_t *iface, unsigned rail);
 
 /** Offer room to waiting endpoints. Return how many were called. */
 unsigned vmp_iface_ready(vmp_iface_t *iface);

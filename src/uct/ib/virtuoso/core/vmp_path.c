@@ -98,7 +98,7 @@ static void vmp_path_release(vmp_path_t *path, const vmp_wr_t *wr)
     }
 
     if (--path->num_ops == 0) {
-        conn->busy_mask &= ~(1ul << path->index);
+        conn->busy_mask &= ~(1ull << path->index);
     }
 }
 
@@ -115,8 +115,8 @@ void vmp_path_free(vmp_path_t *path)
     path->rail->unsig           -= path->unsig;
     path->rail->unsig_bufs      -= path->unsig_bufs;
     conn->paths[path->index]     = NULL;
-    conn->up_mask               &= ~(1ul << path->index);
-    conn->eligible              &= ~(1ul << path->index);
+    conn->up_mask               &= ~(1ull << path->index);
+    conn->eligible              &= ~(1ull << path->index);
     *path->pol                   = (vmp_policy_path_t){0};
     --conn->paths_live;
     vmp_list_del(&path->draining);
@@ -136,7 +136,7 @@ void vmp_path_up(vmp_path_t *path)
     vmp_debug("%s is up", vmp_path_str(path, str, sizeof(str)));
     path->state       = VMP_PATH_UP;
     path->pol->window = conn->iface->path_window;
-    conn->up_mask    |= 1ul << path->index;
+    conn->up_mask    |= 1ull << path->index;
     vmp_path_update_eligible(path);
     vmp_conn_update_tx_path(conn);
     vmp_rma_kick(conn);
@@ -147,8 +147,8 @@ static void vmp_path_disable(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
 
-    conn->up_mask    &= ~(1ul << path->index);
-    conn->eligible   &= ~(1ul << path->index);
+    conn->up_mask    &= ~(1ull << path->index);
+    conn->eligible   &= ~(1ull << path->index);
     path->pol->window = 0;
     vmp_conn_update_tx_path(conn);
     if (!vmp_list_is_linked(&path->draining)) {
@@ -157,16 +157,30 @@ static void vmp_path_disable(vmp_path_t *path)
     }
 }
 
+static const char *vmp_wr_kind_str(unsigned kind)
+{
+    static const char *const names[] = {
+        [VMP_WR_CREDIT]    = "credit",
+        [VMP_WR_NOP]       = "flush",
+        [VMP_WR_AM]        = "message",
+        [VMP_WR_PUT]       = "put",
+        [VMP_WR_GET]       = "get",
+        [VMP_WR_PUT_CHUNK] = "put (part)",
+        [VMP_WR_GET_CHUNK] = "get (part)"
+    };
+
+    return names[kind];
+}
+
 vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind)
 {
     vmp_conn_t *conn = path->conn;
     char str[VMP_PATH_STR_MAX];
 
-    (void)kind;
     if (!(conn->block & VMP_BLOCK_FAILED)) {
-        vmp_error("%s: the device refused a work request: the connection is "
-                  "lost; see the line before",
-                  vmp_path_str(path, str, sizeof(str)));
+        vmp_error("%s: the device refused to post a %s: the connection is "
+                  "lost; the line before says why",
+                  vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(kind));
         vmp_conn_fail(conn, VMP_ERR_IO_ERROR);
     }
 
@@ -226,21 +240,6 @@ static void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status)
             vmp_rma_chunk_done(wr.comp, status);
         }
     }
-}
-
-static const char *vmp_wr_kind_str(unsigned kind)
-{
-    static const char *const names[] = {
-        [VMP_WR_CREDIT]    = "credit",
-        [VMP_WR_NOP]       = "flush",
-        [VMP_WR_AM]        = "message",
-        [VMP_WR_PUT]       = "put",
-        [VMP_WR_GET]       = "get",
-        [VMP_WR_PUT_CHUNK] = "put (part)",
-        [VMP_WR_GET_CHUNK] = "get (part)"
-    };
-
-    return names[kind];
 }
 
 static const char *vmp_path_advice(vmp_wc_status_t status)
@@ -354,6 +353,10 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail)
 
     num = vmp_port_poll_tx(iface->port, rail, wc, VMP_POLL_BATCH);
     if (num <= 0) {
+        if (vmp_unlikely(num < 0)) {
+            vmp_iface_rail_broken(iface, rail);
+        }
+
         return 0;
     }
 
@@ -456,6 +459,11 @@ static unsigned vmp_path_drain(vmp_path_t *path, uint64_t now)
 
     if (path->state != VMP_PATH_DOWN) {
         return 0;
+    }
+
+    if (path->rail->is_broken) {
+        /* nothing more will ever be known */
+        return vmp_path_finish(path);
     }
 
     if (!path->is_error && !path->is_marked && (path->unsig > 0)) {

@@ -26,7 +26,7 @@ static inline int vmp_path_has_room(const vmp_path_t *path)
 static inline void vmp_path_update_eligible(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
-    uint64_t bit     = 1ul << path->index;
+    uint64_t bit     = 1ull << path->index;
 
     if ((path->state == VMP_PATH_UP) && !path->is_error &&
         ((path->head - path->tail) < path->limit) &&
@@ -103,7 +103,7 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
         wr->barrier = vmp_wr_is_chunk(kind) ? NULL :
                       vmp_conn_start(path->conn);
         if (path->num_ops++ == 0) {
-            path->conn->busy_mask |= 1ul << path->index;
+            path->conn->busy_mask |= 1ull << path->index;
         }
     }
 

@@ -35,7 +35,7 @@ static vmp_rx_t *vmp_reorder_spare(vmp_iface_t *iface, vmp_rx_t *rx)
     vmp_rx_t *copy;
 
     if ((rail->rx_held >= rail->rx_held_max) ||
-        !vmp_buf_pool_has(&iface->rx.pool, 1)) {
+        !vmp_rx_can_replace(iface, rx)) {
         copy = vmp_rx_copy(iface, rx);
         if (copy != NULL) {
             vmp_rx_free(iface, rx);

@@ -155,10 +155,19 @@ vmp_rx_t *vmp_rx_copy(vmp_iface_t *iface, vmp_rx_t *rx)
     return copy;
 }
 
+int vmp_rx_can_replace(vmp_iface_t *iface, const vmp_rx_t *rx)
+{
+    const vmp_rail_t *rail = &iface->rails[rx->rail];
+
+    /* with what the SRQ lacks, or it would dry up bit by bit */
+    return vmp_buf_pool_has(&iface->rx.pool,
+                            rail->srq_depth - rail->srq_posted + 1);
+}
+
 void vmp_rx_deliver(vmp_iface_t *iface, vmp_rx_t *rx)
 {
     /* only what can be replaced may be kept; a heap copy always can */
-    int may_keep = rx->is_heap || vmp_buf_pool_has(&iface->rx.pool, 1);
+    int may_keep = rx->is_heap || vmp_rx_can_replace(iface, rx);
 
     if (!iface->ops.am(iface->arg, rx->am_id, vmp_rx_data(rx), rx->length,
                        may_keep ? rx : NULL) || !may_keep) {
@@ -246,6 +255,10 @@ unsigned vmp_rx_poll(vmp_iface_t *iface, unsigned rail_index)
     num = vmp_port_poll_rx(iface->port, rail_index, wc, VMP_POLL_BATCH);
     rail->rx_empty = (num < VMP_POLL_BATCH);
     if (num <= 0) {
+        if (vmp_unlikely(num < 0)) {
+            vmp_iface_rail_broken(iface, rail_index);
+        }
+
         if (vmp_unlikely((rail->srq_posted + rail->srq_batch) <=
                          rail->srq_depth)) {
             /* kept buffers may have come back */

@@ -54,6 +54,9 @@ void *vmp_rx_data(vmp_rx_t *rx);
 /** Give a message to the user and let go of its buffer. */
 void vmp_rx_deliver(vmp_iface_t *iface, vmp_rx_t *rx);
 
+/** Whether the SRQ can do without a buffer that came in. */
+int vmp_rx_can_replace(vmp_iface_t *iface, const vmp_rx_t *rx);
+
 /** Let go of a buffer that is not (or no longer) the user's. */
 void vmp_rx_free(vmp_iface_t *iface, vmp_rx_t *rx);
 
