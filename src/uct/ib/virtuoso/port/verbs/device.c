@@ -109,88 +109,6 @@ uint64_t vmp_verbs_port_speed(const struct ibv_port_attr *attr)
     return lane * width * 125000;
 }
 
-/** Whether the QPs that we need can be made; small ones, at once undone. */
-static int vmp_verbs_probe_qps(struct ibv_context *ctx, const char *name)
-{
-    struct ibv_srq_init_attr srq_attr = {
-        .attr = { .max_wr = 4, .max_sge = 1 }
-    };
-    struct ibv_qp_init_attr qp_attr = {
-        .cap     = { .max_send_wr = 4, .max_send_sge = 1 },
-        .qp_type = IBV_QPT_RC
-    };
-    const char *what = "PD";
-    struct ibv_srq *srq;
-    struct ibv_pd *pd;
-    struct ibv_cq *cq;
-    struct ibv_qp *qp;
-    int ret = -1;
-
-    pd = ibv_alloc_pd(ctx);
-    if (pd == NULL) {
-        goto out;
-    }
-
-    what = "CQ";
-    cq   = ibv_create_cq(ctx, 8, NULL, NULL, 0);
-    if (cq == NULL) {
-        goto out_pd;
-    }
-
-    what = "SRQ";
-    srq  = ibv_create_srq(pd, &srq_attr);
-    if (srq == NULL) {
-        goto out_cq;
-    }
-
-    what            = "RC QP with an SRQ";
-    qp_attr.send_cq = cq;
-    qp_attr.recv_cq = cq;
-    qp_attr.srq     = srq;
-    qp              = ibv_create_qp(pd, &qp_attr);
-    if (qp == NULL) {
-        goto out_srq;
-    }
-    ibv_destroy_qp(qp);
-
-    what                     = "UD QP";
-    qp_attr.srq              = NULL;
-    qp_attr.qp_type          = IBV_QPT_UD;
-    qp_attr.cap.max_recv_wr  = 4;
-    qp_attr.cap.max_recv_sge = 1;
-    qp                       = ibv_create_qp(pd, &qp_attr);
-    if (qp == NULL) {
-        goto out_srq;
-    }
-    ibv_destroy_qp(qp);
-
-    ret = 0;
-
-out_srq:
-    if (ret != 0) {
-        vmp_debug("%s: cannot make a %s: %s", name, what, strerror(errno));
-    }
-    ibv_destroy_srq(srq);
-    ibv_destroy_cq(cq);
-    ibv_dealloc_pd(pd);
-    return ret;
-
-out_cq:
-    vmp_debug("%s: cannot make a %s: %s", name, what, strerror(errno));
-    ibv_destroy_cq(cq);
-    ibv_dealloc_pd(pd);
-    return -1;
-
-out_pd:
-    vmp_debug("%s: cannot make a %s: %s", name, what, strerror(errno));
-    ibv_dealloc_pd(pd);
-    return -1;
-
-out:
-    vmp_debug("%s: cannot make a %s: %s", name, what, strerror(errno));
-    return -1;
-}
-
 /** Fill in one device and port. Return -1: not usable. */
 static int vmp_verbs_probe_port(struct ibv_context *ctx, uint8_t port_num,
                                 vmp_port_dev_t *dev)
@@ -276,7 +194,7 @@ static vmp_status_t vmp_verbs_query_device(struct ibv_device *ibdev,
         }
 
         if (!is_probed) {
-            if (vmp_verbs_probe_qps(ctx, name) != 0) {
+            if (vmp_verbs_probe(ctx, name) != 0) {
                 break;
             }
             is_probed = 1;

@@ -189,6 +189,13 @@ int vmp_verbs_is_own_ctx(const struct ibv_context *ctx);
 void vmp_verbs_devices_forked(void);
 
 
+/* probe.c */
+
+/** Whether what an interface needs can be made on a device; it is undone at
+ *  once. Return 0, or -1: no. */
+int vmp_verbs_probe(struct ibv_context *ctx, const char *name);
+
+
 /* gid.c */
 
 typedef struct vmp_verbs_gid {
