@@ -45,7 +45,7 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
      "the first are made when the traffic first needs them.",
      ucs_offsetof(uct_vmp_iface_config_t, num_paths), UCS_CONFIG_TYPE_UINT},
 
-    {"SPREAD_THRESH", "16k",
+    {"SPREAD_THRESH", "4k",
      "Operations longer than this are spread over the paths; shorter ones use\n"
      "the currently best path.",
      ucs_offsetof(uct_vmp_iface_config_t, spread_thresh),
@@ -62,7 +62,7 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
      ucs_offsetof(uct_vmp_iface_config_t, chunk_size),
      UCS_CONFIG_TYPE_MEMUNITS},
 
-    {"PATH_WINDOW", "256k",
+    {"PATH_WINDOW", "128k",
      "Bytes in flight on a path at most; at least one chunk.",
      ucs_offsetof(uct_vmp_iface_config_t, path_window),
      UCS_CONFIG_TYPE_MEMUNITS},
