@@ -94,15 +94,21 @@ static void converge(void)
     }
 
     for (round = 0, is_done = 0; !is_done; round++) {
-        VMP_CHECK(round < 6);
+        VMP_CHECK(round < 8);
         is_done = 1;
         for (n = 0; n < WORLD_NODES; n++) {
             for (p = 0; p < WORLD_NODES; p++) {
                 app_connect(n, p);
                 is_done &= app_is_pair_up(n, p, WORLD_PATHS);
-                if (app_find(n, world.nodes[p].id, 0, &slot) != NULL) {
-                    app_cmd(n, slot, VMP_CMD_WANT_PATHS, WORLD_PATHS);
+                if (app_find(n, world.nodes[p].id, 0, &slot) == NULL) {
+                    continue;
                 }
+
+                /* All GOODBYEs may have been lost: then the RC retries of what
+                 * is sent tell */
+                app_cmd(n, slot, ((round == 3) &&
+                                  !app_is_pair_up(n, p, WORLD_PATHS)) ?
+                        VMP_CMD_FAIL : VMP_CMD_WANT_PATHS, WORLD_PATHS);
             }
         }
         world_run(1500 * MSEC);

@@ -130,19 +130,20 @@ static void test_self(void)
     }
 }
 
-/* Only the last control QP gets through */
-static void test_dead_ud(void)
+/* All ways but one are dead, from here and from there */
+static void test_dead_ud(uint64_t seed)
 {
-    unsigned n, ud;
+    unsigned n, ud, alive;
 
-    begin(4);
+    begin(seed);
     for (n = 0; n < 2; n++) {
-        for (ud = 0; ud < WORLD_UD - 1; ud++) {
-            world.is_ud_dead[n][ud] = 1;
+        alive = world_rand(WORLD_UD);
+        for (ud = 0; ud < WORLD_UD; ud++) {
+            world.is_ud_dead[n][ud] = ud != alive;
         }
     }
-    app_connect(1, 0);
-    world_run(1900 * MSEC);
+    app_connect(seed % 2, 1 - seed % 2);
+    world_run(WORLD_TIMEOUT);
     app_check_pair(0, 1, 1);
     world_cleanup();
 }
@@ -491,7 +492,9 @@ int main(void)
     }
     test_simultaneous();
     test_self();
-    test_dead_ud();
+    for (i = 0; i < 100; i++) {
+        test_dead_ud(i);
+    }
     test_timeout();
     test_fail(0);
     test_fail(1);

@@ -128,6 +128,14 @@ void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra)
     conn->send_seq++;
 }
 
+void vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn)
+{
+    if (conn->repeats < UINT8_MAX) {
+        conn->repeats++;
+    }
+    vmp_ctl_conn_send_again(conn, conn->repeats);
+}
+
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn)
 {
     conn->send_seq += conn->extra;

@@ -337,7 +337,7 @@ static int connect_to_alive(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     if (msg->src_incarn == conn->peer_incarn) {
         if (msg->src_conn == conn->peer_conn) {
             conn->heard = now;
-            vmp_ctl_conn_send_again(conn, 1);
+            vmp_ctl_conn_answer_again(conn);
             vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
             vmp_ctl_conn_send_again_end(conn);
         }

@@ -146,6 +146,8 @@ struct vmp_ctl_conn {
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
+    uint8_t              repeats;           /**< Of the peer's, answered since
+                                                 the last progress */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
@@ -187,6 +189,9 @@ void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
 /** What was sent before may not have got through: send from the next control
  *  QP, and copies from so many others, until vmp_ctl_conn_send_again_end(). */
 void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra);
+
+/** The same for an answer that the peer seems not to have got. */
+void vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn);
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
 
 /** Answer a datagram that fits no connection of ours, at a limited rate. */

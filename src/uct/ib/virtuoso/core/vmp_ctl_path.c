@@ -302,7 +302,7 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         /* A repeated one. If UP, the leader does not wait for us any more. */
         if ((path->state == VMP_CTL_PATH_REP_SENT) &&
             (path->remote_qpn == msg->qpn)) {
-            vmp_ctl_conn_send_again(conn, 1);
+            vmp_ctl_conn_answer_again(conn);
             send_qp(path, VMP_CTL_PATH_REP);
             vmp_ctl_conn_send_again_end(conn);
         }
@@ -350,7 +350,7 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     if (path->state == VMP_CTL_PATH_STATE_UP) {
         if (path->remote_qpn == msg->qpn) {
-            vmp_ctl_conn_send_again(conn, 1);
+            vmp_ctl_conn_answer_again(conn);
             send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
                        VMP_REASON_NONE);
             vmp_ctl_conn_send_again_end(conn);

@@ -62,6 +62,7 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
 {
     conn->rto_ms     = VMP_CTL_RTO_MIN / VMP_CTL_MSEC;
     conn->tries      = 0;
+    conn->repeats    = 0;
     conn->wait_start = now;
     if (is_waiting(conn)) {
         timer_start(conn, now);
