@@ -28,17 +28,20 @@ lab_rootfs_path()
            "$(lab_guest_packages | sha256sum | cut -c1-10)"
 }
 
-# Runs in a step of its own: $1 suite, $2 directory to fill, $3 mirror
+# Runs in a step of its own: $1 suite, $2 directory to use (the tree becomes
+# its subdirectory), $3 mirror
 lab_rootfs_make()
 {
-    local suite=$1 dir=$2 mirror=$3 script=
+    local suite=$1 dir=$2/tree mirror=$3 script=
 
+    mkdir -p "$2/tmp"
+    export TMPDIR=$2/tmp
     lab_proxy
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
     if command -v mmdebstrap >/dev/null; then
         # No manuals and translations: nobody reads them in a guest, and they
         # are half of the small files
-        TMPDIR=$(dirname "$dir") mmdebstrap --mode=root --variant=apt \
+        mmdebstrap --mode=root --variant=apt \
             --keyring="$LAB_KEYRING" --include="$(lab_guest_packages)" \
             --aptopt='Acquire::Retries "3"' \
             --dpkgopt='path-exclude=/usr/share/doc/*' \
@@ -61,16 +64,17 @@ lab_rootfs_make()
 # Makes the tree of a suite if it is not there yet; atomic by renaming
 lab_rootfs()
 {
-    local suite=$1 dir mirror
+    local suite=$1 dir tmp mirror
 
     dir=$(lab_rootfs_path "$suite")
     [ -e "$dir" ] && return 0
     mirror=$(lab_mirror)
-    rm -rf "$LAB_CACHE/rootfs/$suite.tmp"
-    mkdir -p "$LAB_CACHE/rootfs"
+    tmp=$LAB_CACHE/rootfs/$suite.tmp
+    rm -rf "$tmp"
+    mkdir -p "$tmp"
     lab_say "making the root file system of $suite (once; some minutes)"
     lab_step "$LAB_CACHE/log/rootfs-$suite.log" "root file system of $suite" \
-             "$LAB_SELF" _rootfs_make "$suite" \
-             "$LAB_CACHE/rootfs/$suite.tmp" "$mirror"
-    mv "$LAB_CACHE/rootfs/$suite.tmp" "$dir"
+             "$LAB_SELF" _rootfs_make "$suite" "$tmp" "$mirror"
+    mv "$tmp/tree" "$dir"
+    rm -rf "$tmp"
 }
