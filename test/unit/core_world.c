@@ -221,7 +221,7 @@ void world_end(void)
     fake_cleanup();
 }
 
-void world_step(void)
+static void world_step_by(uint64_t ns)
 {
     node_t *node;
     unsigned i;
@@ -239,15 +239,21 @@ void world_step(void)
         }
     }
 
-    fake_step(WORLD_STEP);
+    fake_step(ns);
+}
+
+void world_step(void)
+{
+    world_step_by(WORLD_STEP);
 }
 
 void world_run(uint64_t ns)
 {
-    uint64_t end = fake_now() + ns;
+    uint64_t end  = fake_now() + ns;
+    uint64_t step = (ns / 1000 > WORLD_STEP) ? ns / 1000 : WORLD_STEP;
 
     while (fake_now() < end) {
-        world_step();
+        world_step_by(step);
     }
 }
 

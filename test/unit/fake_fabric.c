@@ -101,7 +101,8 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
         qp_p = &(*qp_p)->next;
     }
 
-    *qp_p = qp->next;
+    *qp_p             = qp->next;
+    qp->port->posted -= qp->posted;
     free(qp);
 }
 

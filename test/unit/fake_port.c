@@ -283,7 +283,8 @@ static int fake_cq_poll(fake_cq_t *cq, vmp_wc_t *wc, int max)
         --cq->num;
         if (cqe->qp != NULL) {
             --cqe->qp->cqes;
-            cqe->qp->posted -= cqe->frees;
+            cqe->qp->posted       -= cqe->frees;
+            cqe->qp->port->posted -= cqe->frees;
         }
 
         free(cqe);
@@ -348,6 +349,8 @@ static fake_wr_t *fake_post(vmp_port_qp_t *qp, uint64_t wr_id, unsigned flags,
 
     VMP_CHECK(qp->is_connected && (num_sge <= fake_conf.max_sge));
     VMP_CHECK(qp->posted < qp->port->params.sq_depth);
+    /* R10: whether signalled or not */
+    VMP_CHECK(qp->port->posted++ < qp->port->params.cq_depth);
     wr = calloc(1, sizeof(*wr));
     VMP_CHECK(wr != NULL);
     wr->wr_id   = wr_id;

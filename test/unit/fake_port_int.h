@@ -45,6 +45,7 @@ struct vmp_port {
     uint32_t          srq_tail;
     vmp_port_qp_t     *qps;
     unsigned          num_qps;          /* ever made */
+    uint32_t          posted;           /* not yet known complete */
 };
 
 typedef struct fake_dgram {

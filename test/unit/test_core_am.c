@@ -193,13 +193,14 @@ static void test_wrap(uint64_t seed)
 }
 
 /* A CQ that is far smaller than all send queues together */
-static void test_cq(uint64_t seed)
+static void test_cq(uint64_t seed, size_t spread_thresh)
 {
     stream_t streams[30];
     unsigned i;
 
     world_begin("cq", seed);
     world_params.port.cq_depth = 64;
+    world_params.spread_thresh = spread_thresh;
     fake_conf.jitter = 3000;
     world_open(31);
     for (i = 0; i < 30; ++i) {
@@ -403,7 +404,8 @@ int main(void)
 
     test_credit(seed);
     test_wrap(seed);
-    test_cq(seed);
+    test_cq(seed, 0);
+    test_cq(seed, 10000);
     test_srq(seed);
     test_keep_all(seed);
     test_many_eps(seed);

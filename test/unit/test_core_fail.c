@@ -418,7 +418,7 @@ static void test_nonsense(uint64_t seed)
             .incarn = conn->peer_incarn,
             .epoch  = conn->paths[0]->epoch,
             .limit  = 16,
-            .sn     = 5000
+            .sn     = 0
         };
         sge = (vmp_sge_t){(uintptr_t)frame, 32, 0};
         switch (i % 6) {
@@ -436,6 +436,7 @@ static void test_nonsense(uint64_t seed)
             break;
         case 4:
             /* beyond the credit */
+            good.sn = 16 + (fake_random() % (1u << 30));
             break;
         default:
             sge.length = fake_random() % sizeof(frame);

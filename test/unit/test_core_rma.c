@@ -532,7 +532,7 @@ int main(void)
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
     unsigned i;
 
-    for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 10); ++i) {
+    for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 5); ++i) {
         test_memory(seed + i);
         test_fence_flag(seed + i);
     }
