@@ -14,10 +14,11 @@
 
 /**
  * A small fabric in memory and in virtual time, for tests of the core with the
- * real control: RC QPs keep their order, paths overtake each other. Data is read
- * when it is delivered, as a retransmission would, so that a buffer which is
- * released too early shows as wrong data. It checks what a device leaves to its
- * user: room in queues, keys, and that a QP is drained before it is destroyed.
+ * real control: RC QPs keep their order, paths overtake each other. Data is
+ * read when it is delivered, as a retransmission would, so that a buffer which
+ * is released too early shows as wrong data. It checks what a device leaves to
+ * its user: room in queues, keys, and that a QP is drained before it is
+ * destroyed.
  */
 typedef struct fake_wr {
     struct fake_wr *next;

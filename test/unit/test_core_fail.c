@@ -363,6 +363,33 @@ static void test_peer_close_busy(uint64_t seed)
     world_end();
 }
 
+/* Endpoints that go before their connection is there, and come again */
+static void test_early_close(uint64_t seed)
+{
+    stream_t stream;
+    unsigned i;
+
+    world_begin("early close", seed);
+    world_open(2);
+    for (i = 0; i < 20; ++i) {
+        stream_open(&stream, 0, 1);
+        world_run(i * 500);
+        stream_close(&stream);
+        world_run((i % 3) * 3000);
+    }
+
+    VMP_CHECK(world_nodes[0].iface->all.next->next ==
+              &world_nodes[0].iface->all);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    world_until(world_nodes[1].received == 1, 100);
+    stream_close(&stream);
+    world_run(1000000);
+    VMP_CHECK(!world_nodes[0].iface->conns[0]->in_use);
+    world_end();
+}
+
 /* Nobody is there */
 static void test_unreachable(uint64_t seed)
 {
@@ -482,6 +509,7 @@ int main(void)
     test_reentry(seed);
     test_peer_close(seed);
     test_peer_close_busy(seed);
+    test_early_close(seed);
     test_unreachable(seed);
     test_nonsense(seed);
     return 0;

@@ -140,6 +140,22 @@ void vmp_conn_put(vmp_conn_t *conn)
     }
 }
 
+void vmp_conn_idle(vmp_conn_t *conn)
+{
+    vmp_cmd_t cmd = {
+        .type   = VMP_CMD_IDLE,
+        .slot   = conn->slot,
+        .incarn = conn->incarn
+    };
+
+    /* not known to control yet: see vmp_conn_created() */
+    if (conn->in_use && (conn->slot != VMP_NO_SLOT) && !conn->is_gone &&
+        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) &&
+        (vmp_iface_command(conn->iface, &cmd) == 0)) {
+        conn->in_use = 0;
+    }
+}
+
 static void vmp_conn_reap(vmp_link_t *list)
 {
     while (!vmp_list_is_empty(list)) {

@@ -49,7 +49,7 @@ struct vmp_conn {
     uint32_t          peer_incarn;
     vmp_barrier_t     *bar_open;        /**< Of operations started now */
     vmp_barrier_t     *bar_head;        /**< Oldest */
-    vmp_link_t        ops;              /**< Chunked operations not all posted */
+    vmp_link_t        ops;              /**< Chunked ones not all posted */
     vmp_link_t        active;           /**< In iface->active */
     vmp_path_t        **paths;          /**< num_paths; NULL: not there */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
@@ -76,6 +76,7 @@ struct vmp_conn {
     uint8_t           is_lossy;         /**< A message may be lost: error upon
                                              next use */
     uint8_t           in_tree;
+    uint8_t           in_use;           /**< Control knows of endpoints */
     uint8_t           is_drained;       /**< Failure was reported */
     uint8_t           protocol_logged;  /**< One line a connection */
     vmp_link_t        failing;          /**< In iface->failing */
@@ -101,6 +102,9 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev);
 /** The connection is lost; the caller has logged why. Endpoints hear of it from
  *  progress, after the drain. */
 void vmp_conn_fail(vmp_conn_t *conn, vmp_status_t status);
+
+/** Tell control that the last endpoint is gone. */
+void vmp_conn_idle(vmp_conn_t *conn);
 
 /** Finish connections whose paths are drained. Return how many. */
 unsigned vmp_conn_progress(vmp_iface_t *iface);

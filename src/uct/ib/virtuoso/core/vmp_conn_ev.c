@@ -77,6 +77,10 @@ static void vmp_conn_created(vmp_iface_t *iface, const vmp_ev_t *ev)
     conn->slot             = ev->slot;
     conn->incarn           = ev->incarn;
     iface->conns[ev->slot] = conn;
+    if (conn->num_eps == 0) {
+        /* they went before control was heard of */
+        vmp_conn_idle(conn);
+    }
 }
 
 static int vmp_conn_make_paths(vmp_conn_t *conn, unsigned num_paths)

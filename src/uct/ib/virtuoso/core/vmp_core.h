@@ -67,7 +67,9 @@ typedef struct vmp_iface_ops {
     int  (*ep_ready)(void *arg, vmp_ep_t *ep);
 
     /** The endpoint is lost: every operation on it fails from now on. Once an
-     *  endpoint, from progress. The user destroys it by vmp_ep_destroy(). */
+     *  endpoint, from progress, after all its operations have ended. The user
+     *  destroys it by vmp_ep_destroy(). An idle endpoint whose peer closed in
+     *  good order hears of it upon next use only. */
     void (*ep_failed)(void *arg, vmp_ep_t *ep, vmp_status_t status);
 } vmp_iface_ops_t;
 
@@ -205,11 +207,20 @@ vmp_status_t vmp_ep_fence(vmp_ep_t *ep);
 
 #define VMP_FLUSH_CANCEL  0x1   /**< Drop what was not posted yet */
 
-/** Everything sent on the endpoint's connection so far has completed: VMP_OK
- *  now, or VMP_INPROGRESS and `comp` (if any) when it has. */
+/**
+ * Everything sent on the endpoint's connection so far has completed: VMP_OK
+ * now, or VMP_INPROGRESS and `comp` (if any) when it has. VMP_ERR_NO_RESOURCE:
+ * out of memory now. The failure of a lost endpoint, once nothing of it is in
+ * flight any more (with VMP_FLUSH_CANCEL: VMP_OK).
+ */
 vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp);
 
-/** Whether a send of any kind could succeed now. */
+/**
+ * Whether a send of whatever kind may find room now. After a send was refused
+ * with VMP_ERR_NO_RESOURCE the answer is 0 until something has changed, so that
+ * nobody retries in a circle. A lost endpoint is ready: its sends return at
+ * once.
+ */
 int vmp_ep_is_ready(const vmp_ep_t *ep);
 
 /** Ask for ops.ep_ready when there may be room (or the endpoint is lost). */

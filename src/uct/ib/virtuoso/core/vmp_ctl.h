@@ -97,7 +97,8 @@ typedef struct vmp_ev {
     uint32_t         epoch;
     uint32_t         entropy;       /**< PATH_READY, PATH_UP: for log lines */
     vmp_port_qp_t    *qp;           /**< PATH_READY, PATH_UP. Owned by control;
-                                         post on it until PATH_DOWN */
+                                         post on it until PATH_DOWN (then
+                                         at most one marker, to drain) */
     uint8_t          num_paths;     /**< CONN_PEER: agreed maximum */
     uint32_t         peer_conn;     /**< CONN_PEER: peer's slot, */
     uint32_t         peer_incarn;   /**< and incarnation, for frames */

@@ -14,22 +14,26 @@
 #define VMP_READY_VISITS  64        /* endpoints looked at */
 
 
-/* Tell control whether the connection has users here */
-static int vmp_ep_tell_use(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
-                           const vmp_iface_addr_t *addr)
+/* Tell control that the connection has users here */
+static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
+                          const vmp_iface_addr_t *addr)
 {
     vmp_cmd_t cmd = {
-        .type   = (rail != NULL) ? VMP_CMD_CONNECT : VMP_CMD_IDLE,
-        .slot   = conn->slot,
-        .incarn = conn->incarn
+        .type  = VMP_CMD_CONNECT,
+        .rail  = *rail,
+        .iface = *addr
     };
 
-    if (rail != NULL) {
-        cmd.rail  = *rail;
-        cmd.iface = *addr;
+    if (conn->in_use) {
+        return 0;
     }
 
-    return vmp_iface_command(conn->iface, &cmd);
+    if (vmp_iface_command(conn->iface, &cmd) != 0) {
+        return -1;
+    }
+
+    conn->in_use = 1;
+    return 0;
 }
 
 vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
@@ -42,7 +46,7 @@ vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
         return VMP_ERR_NO_MEMORY;
     }
 
-    if ((conn->num_eps == 0) && (vmp_ep_tell_use(conn, rail, addr) != 0)) {
+    if (vmp_ep_connect(conn, rail, addr) != 0) {
         return VMP_ERR_NO_MEMORY;
     }
 
@@ -77,16 +81,10 @@ void vmp_ep_destroy(vmp_ep_t *ep)
     }
 
     ep->conn = NULL;
-    if (--conn->num_eps > 0) {
-        return;
+    if (--conn->num_eps == 0) {
+        vmp_conn_idle(conn);
+        vmp_conn_put(conn);
     }
-
-    if ((conn->slot != VMP_NO_SLOT) && !conn->is_gone &&
-        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
-        vmp_ep_tell_use(conn, NULL, NULL);
-    }
-
-    vmp_conn_put(conn);
 }
 
 vmp_status_t vmp_ep_fence(vmp_ep_t *ep)

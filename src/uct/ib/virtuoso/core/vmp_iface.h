@@ -29,7 +29,7 @@ typedef struct vmp_rail {
     /* R10: every posted WR, signalled or not, holds a CQ slot */
     uint32_t cq_avail;              /**< CQ slots free */
     uint32_t cq_reserve;            /**< Of these for CREDIT frames and nops */
-    uint32_t unsig;                 /**< WRs with no signalled one behind them */
+    uint32_t unsig;                 /**< WRs with no signalled one behind */
     uint32_t unsig_max;
     uint32_t unsig_bufs;            /**< Of these with a bounce buffer */
     uint32_t srq_posted;            /**< Receive buffers in the SRQ */

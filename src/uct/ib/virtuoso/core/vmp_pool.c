@@ -85,7 +85,8 @@ void vmp_buf_pool_init(vmp_buf_pool_t *pool, vmp_port_md_t *md,
     pool->name       = name;
     pool->free       = NULL;
     pool->chunks     = NULL;
-    pool->stride     = (size + VMP_BUF_ALIGN - 1) & ~(size_t)(VMP_BUF_ALIGN - 1);
+    pool->stride     = (size + VMP_BUF_ALIGN - 1) &
+                       ~(size_t)(VMP_BUF_ALIGN - 1);
     pool->hdr_offset = hdr_offset;
     pool->chunk_bufs = chunk_bufs;
     pool->num_free   = 0;

@@ -59,9 +59,10 @@ void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep);
 unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max);
 
 /** Post a piece of memory to or from the peer. Return 0 or -1. */
-static inline int vmp_rma_post(vmp_path_t *path, vmp_wr_kind_t kind, unsigned flags,
-                        const vmp_sge_t *sge, unsigned num_sge,
-                        uint64_t remote_addr, const vmp_rkey_t *rkey)
+static inline int
+vmp_rma_post(vmp_path_t *path, vmp_wr_kind_t kind, unsigned flags,
+             const vmp_sge_t *sge, unsigned num_sge, uint64_t remote_addr,
+             const vmp_rkey_t *rkey)
 {
     uint32_t key = vmp_post_rkey(path, rkey);
 

@@ -14,9 +14,9 @@
 /**
  * Unbounded single-producer single-consumer queue of intrusive nodes, wait-free
  * on both sides. It carries connection events between the application's thread
- * and the helper thread, never messages. Nodes are allocated with malloc() by the
- * producer, are the first member of what they carry, and are freed by the queue
- * (by the consumer's next pop).
+ * and the helper thread, never messages. Nodes are allocated with malloc() by
+ * the producer, are the first member of what they carry, and are freed by the
+ * queue (by the consumer's next pop).
  */
 typedef struct vmp_spsc_node {
     struct vmp_spsc_node *_Atomic next;
