@@ -154,8 +154,8 @@ static void test_credit(uint64_t seed)
     /* the window grows with use */
     blast(&stream, 1, 2000);
     drain(2000);
-    VMP_CHECK(stream.ep.conn->tx_limit - stream.ep.conn->tx_sn ==
-              world_params.rx_window_max);
+    VMP_CHECK(stream.ep.conn->tx_limit - stream.ep.conn->tx_sn >
+              world_params.rx_window_max / 2);
     stream_close(&stream);
     world_end();
 }
