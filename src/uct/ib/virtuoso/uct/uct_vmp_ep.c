@@ -319,8 +319,8 @@ void uct_vmp_ep_failed(void *arg, vmp_ep_t *core_ep, vmp_status_t vmp_status)
         return;
     }
 
-    /* Nobody takes care of it: operations fail from now on, and what waits for
-     * the peer waits for ever. UCX's own transports say it at this level. */
+    /* Nobody takes care of it, and messages were lost. As with UCX's own
+     * transports this is fatal: going on would wait for the peer for ever. */
     ucs_log_dispatch(__FILE__, __LINE__, "vmp", UCS_LOG_LEVEL_FATAL,
                      &ucs_global_opts.log_component,
                      "the connection of endpoint %p is lost (%s) and the "

@@ -1,0 +1,34 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef FAKE_CORE_H_
+#define FAKE_CORE_H_
+
+#include "core/vmp_core.h"
+
+
+/**
+ * A core, and the part of the port that the glue uses, within one process: what
+ * is sent lies in a queue until the receiver progresses, remote memory is local
+ * memory, and the test decides when there is room. One thread.
+ */
+typedef struct fake_core {
+    unsigned           num_devices;     /**< What query_devices finds */
+    unsigned           room;            /**< Sends that succeed from now on */
+    unsigned           num_regions;     /**< Registrations that are alive */
+    unsigned           num_kept;        /**< Receive buffers that are kept */
+    unsigned           num_sends;       /**< Sends that succeeded */
+    vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
+    vmp_iface_params_t params;          /**< Of the last interface */
+} fake_core_t;
+
+extern fake_core_t fake_core;
+
+
+/** Report an endpoint as lost. */
+void fake_core_fail(vmp_ep_t *ep, vmp_status_t status);
+
+#endif
