@@ -432,7 +432,7 @@ static void test_pending(void)
     fake_core.room = 100;
     VMP_CHECK(uct_ep_am_short(test_ep, TEST_AM_ID, 'x', NULL, 0) ==
               UCS_ERR_NO_RESOURCE);
-    VMP_CHECK(uct_ep_am_bcopy(test_ep, TEST_AM_ID, test_pack, "x", 0) ==
+    VMP_CHECK(uct_ep_am_bcopy(test_ep, TEST_AM_ID, test_pack, (void*)"x", 0) ==
               UCS_ERR_NO_RESOURCE);
     VMP_CHECK(uct_ep_flush(test_ep, 0, NULL) == UCS_ERR_NO_RESOURCE);
     VMP_CHECK(uct_ep_pending_add(test_ep, &reqs[3].super, 0) == UCS_OK);
