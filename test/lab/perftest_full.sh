@@ -30,12 +30,16 @@ perf default tag_sync_lat 8 200
 perf default stream_bw 65536 50
 perf "unexpected" tag_bw 65536 50 -- -U
 perf "peer error handling" tag_bw 1048576 12 -- -e
+# See perftest.sh
+NO_GGA=UCX_MODULES=^mlx5
 for layout in short bcopy zcopy; do
     case $layout in
         short) size=8 ;;
         *) size=4096 ;;
     esac
-    perf "uct $layout" am_bw $size 300 -- -x "${TLS%%,*}" -d rxe0:1 -D $layout
-    perf "uct $layout" put_bw $size 300 -- -x "${TLS%%,*}" -d rxe0:1 -D $layout
+    perf "uct $layout" am_bw $size 300 $NO_GGA \
+         -- -x "${TLS%%,*}" -d rxe0:1 -D $layout
+    perf "uct $layout" put_bw $size 300 $NO_GGA \
+         -- -x "${TLS%%,*}" -d rxe0:1 -D $layout
 done
 lab_end
