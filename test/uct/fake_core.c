@@ -294,6 +294,16 @@ static int fake_take_room(vmp_ep_t *ep)
     return 1;
 }
 
+static void fake_trace(char what)
+{
+    size_t length = strlen(fake_core.trace);
+
+    if (length < sizeof(fake_core.trace) - 1) {
+        fake_core.trace[length]     = what;
+        fake_core.trace[length + 1] = '\0';
+    }
+}
+
 static void fake_send(vmp_ep_t *ep, fake_msg_t *msg)
 {
     vmp_iface_t *iface = fake_ifaces;
@@ -361,6 +371,7 @@ vmp_status_t vmp_ep_am_short(vmp_ep_t *ep, uint8_t am_id, uint64_t header,
         return VMP_ERR_NO_RESOURCE;
     }
 
+    fake_trace((char)header);
     msg = fake_new_msg(am_id, FAKE_MAX_MSG);
     fake_append(msg, &header, sizeof(header));
     fake_append(msg, payload, length);
@@ -504,6 +515,7 @@ vmp_status_t vmp_ep_get_zcopy(vmp_ep_t *ep, const vmp_iov_t *iov,
 
 vmp_status_t vmp_ep_fence(vmp_ep_t *ep)
 {
+    fake_trace('|');
     return VMP_OK;
 }
 

@@ -21,6 +21,8 @@ typedef struct fake_core {
     unsigned           num_regions;     /**< Registrations that are alive */
     unsigned           num_kept;        /**< Receive buffers that are kept */
     unsigned           num_sends;       /**< Sends that succeeded */
+    char               trace[64];       /**< First byte of each am_short(), '|'
+                                             for each fence of an endpoint */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
     vmp_iface_params_t params;          /**< Of the last interface */
 } fake_core_t;

@@ -467,6 +467,52 @@ static void test_pending(void)
     VMP_CHECK(fake_core.room == 1);
 }
 
+static void test_check_fence(char before, char after)
+{
+    const char *fence = strchr(strchr(fake_core.trace, before), '|');
+
+    VMP_CHECK(fence != NULL);
+    VMP_CHECK(strchr(fake_core.trace, after) > fence);
+}
+
+/* UCP flushes and fences interfaces while requests wait. */
+static void test_pending_fence(void)
+{
+    test_req_t reqs[4] = {
+        {{test_req_func, {0}}, 2, 'a', 0, 0},
+        {{test_req_func, {0}}, 1, 'b', 0, 0},
+        {{test_req_func, {0}}, 1, 'c', 0, 0},
+        {{test_req_func, {0}}, 1, 'd', 0, 0}
+    };
+    unsigned i;
+
+    test_num_msgs  = 0;
+    fake_core.room = 0;
+    VMP_CHECK(uct_iface_flush(test_iface, 0, NULL) == UCS_OK);
+    for (i = 0; i < 4; ++i) {
+        VMP_CHECK(uct_ep_pending_add(test_ep, &reqs[i].super, 0) == UCS_OK);
+        VMP_CHECK(uct_iface_flush(test_iface, 0, NULL) == UCS_INPROGRESS);
+        if ((i == 1) || (i == 3)) {
+            VMP_CHECK(uct_iface_fence(test_iface, 0) == UCS_OK);
+        }
+    }
+
+    /* a, b | c, d | x */
+    fake_core.trace[0] = '\0';
+    for (i = 0; i < 6; ++i) {
+        fake_core.room = 1;
+        test_progress();
+    }
+    fake_core.room = 1;
+    VMP_CHECK(uct_ep_am_short(test_ep, TEST_AM_ID, 'x', NULL, 0) == UCS_OK);
+    test_progress();
+    VMP_CHECK(uct_iface_flush(test_iface, 0, NULL) == UCS_OK);
+
+    /* more fences than needed would be no error */
+    test_check_fence('b', 'c');
+    test_check_fence('d', 'x');
+}
+
 static void test_failure(void)
 {
     VMP_CHECK(uct_ep_check(test_ep, 0, NULL) == UCS_OK);
@@ -547,6 +593,7 @@ int main(void)
     test_rma();
     test_receive_buffers();
     test_pending();
+    test_pending_fence();
     test_failure();
     test_destroy_in_request();
     test_stop();

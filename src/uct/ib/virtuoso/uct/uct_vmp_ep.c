@@ -43,6 +43,8 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
     self->peer_id        = addr.id;
     self->pending_head   = NULL;
     self->pending_tail   = NULL;
+    self->num_pending    = 0;
+    self->fence_gen      = 0;
     self->destroyed_p    = NULL;
     self->is_dispatching = 0;
     memset(&self->core, 0, sizeof(self->core));
@@ -55,6 +57,7 @@ static UCS_CLASS_CLEANUP_FUNC(uct_vmp_ep_t)
         *self->destroyed_p = 1;
     }
 
+    uct_vmp_ep_iface(self)->num_pending -= self->num_pending;
     if (self->pending_head != NULL) {
         vmp_warn("endpoint %p is destroyed while requests wait on it",
                  (void*)self);
@@ -109,7 +112,7 @@ ucs_status_t uct_vmp_ep_am_short(uct_ep_h tl_ep, uint8_t id, uint64_t header,
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -125,7 +128,7 @@ ucs_status_t uct_vmp_ep_am_short_iov(uct_ep_h tl_ep, uint8_t id,
     size_t length;
     int count;
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -144,7 +147,7 @@ ssize_t uct_vmp_ep_am_bcopy(uct_ep_h tl_ep, uint8_t id,
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -161,7 +164,7 @@ ucs_status_t uct_vmp_ep_am_zcopy(uct_ep_h tl_ep, uint8_t id, const void *header,
     size_t length;
     int count;
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -184,7 +187,7 @@ ucs_status_t uct_vmp_ep_put_short(uct_ep_h tl_ep, const void *buffer,
         return UCS_OK;
     }
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -197,7 +200,7 @@ ssize_t uct_vmp_ep_put_bcopy(uct_ep_h tl_ep, uct_pack_callback_t pack_cb,
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -214,7 +217,7 @@ ucs_status_t uct_vmp_ep_put_zcopy(uct_ep_h tl_ep, const uct_iov_t *iov,
     size_t length;
     int count;
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -241,7 +244,7 @@ ucs_status_t uct_vmp_ep_get_bcopy(uct_ep_h tl_ep,
         return UCS_OK;
     }
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -259,7 +262,7 @@ ucs_status_t uct_vmp_ep_get_zcopy(uct_ep_h tl_ep, const uct_iov_t *iov,
     size_t length;
     int count;
 
-    if (ucs_unlikely(uct_vmp_ep_is_blocked(ep))) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 
@@ -286,7 +289,7 @@ ucs_status_t uct_vmp_ep_flush(uct_ep_h tl_ep, unsigned flags,
 
     /* A flush covers what was sent before it, and waits behind what waits.
      * A remote flush is the same: completions are the peer device's acks. */
-    if (uct_vmp_ep_is_blocked(ep)) {
+    if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
     }
 

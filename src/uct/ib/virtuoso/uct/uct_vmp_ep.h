@@ -17,6 +17,9 @@ typedef struct uct_vmp_ep {
     uint64_t          peer_id;          /**< Of the peer's interface */
     uct_pending_req_t *pending_head;    /**< First of those that wait */
     uct_pending_req_t *pending_tail;
+    unsigned          num_pending;      /**< That wait or run */
+    uint32_t          fence_gen;        /**< Interface's fence that what was
+                                             sent last comes after */
     int               *destroyed_p;     /**< Set when the endpoint goes away
                                              while a request of it runs */
     uint8_t           is_dispatching;   /**< A pending request runs */
@@ -28,12 +31,19 @@ static inline uct_vmp_ep_t *uct_vmp_ep(uct_ep_h tl_ep)
     return ucs_container_of(tl_ep, uct_vmp_ep_t, super.super);
 }
 
-/** Order: nothing may overtake the requests that wait. A lost endpoint lets all
- *  sends through, for them to fail. */
-static inline int uct_vmp_ep_is_blocked(const uct_vmp_ep_t *ep)
+static inline uct_vmp_iface_t *uct_vmp_ep_iface(const uct_vmp_ep_t *ep)
 {
-    return (ep->pending_head != NULL) && !ep->is_dispatching &&
-           !ep->core.is_failed;
+    return ucs_container_of(ep->super.super.iface, uct_vmp_iface_t,
+                            super.super);
+}
+
+/** uct_vmp_ep_may_send() of an endpoint with waiting requests. */
+int uct_vmp_ep_may_send_pending(uct_vmp_ep_t *ep);
+
+/** Order: nothing may overtake the requests that wait. */
+static inline int uct_vmp_ep_may_send(uct_vmp_ep_t *ep)
+{
+    return ucs_likely(ep->num_pending == 0) || uct_vmp_ep_may_send_pending(ep);
 }
 
 

@@ -233,20 +233,27 @@ static unsigned uct_vmp_iface_progress(uct_iface_h tl_iface)
 static ucs_status_t uct_vmp_iface_flush(uct_iface_h tl_iface, unsigned flags,
                                         uct_completion_t *comp)
 {
+    uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
+                                              super.super);
+
     if (comp != NULL) {
         return UCS_ERR_UNSUPPORTED;
     }
 
-    return (ucs_status_t)vmp_iface_flush(ucs_container_of(tl_iface,
-                                                          uct_vmp_iface_t,
-                                                          super.super)->core);
+    /* UCP takes "flushed" for all that it was asked to send, so that what waits
+     * counts, too. */
+    return (iface->num_pending > 0) ? UCS_INPROGRESS :
+           (ucs_status_t)vmp_iface_flush(iface->core);
 }
 
 static ucs_status_t uct_vmp_iface_fence(uct_iface_h tl_iface, unsigned flags)
 {
-    return (ucs_status_t)vmp_iface_fence(ucs_container_of(tl_iface,
-                                                          uct_vmp_iface_t,
-                                                          super.super)->core);
+    uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
+                                              super.super);
+
+    /* requests that wait are before this fence, see uct_vmp_pending.c */
+    ++iface->fence_gen;
+    return (ucs_status_t)vmp_iface_fence(iface->core);
 }
 
 /* Slots of what vmp does not have */
@@ -436,6 +443,8 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
     self->rx_headroom     = UCS_PARAM_VALUE(UCT_IFACE_PARAM_FIELD, params,
                                             rx_headroom, RX_HEADROOM, 0);
     self->release_desc.cb = uct_vmp_iface_release_desc;
+    self->num_pending     = 0;
+    self->fence_gen       = 0;
 
     status = (ucs_status_t)uct_vmp_config_to_params(config, &core_params);
     if (status != UCS_OK) {

@@ -11,18 +11,32 @@
 #include "uct_vmp_ep.h"
 
 
+/*
+ * UCP means by a fence of the interface that what it asked to send before is
+ * ordered before what it asks to send later, also where a request of the former
+ * still waits. So the interface counts its fences and a request remembers the
+ * count of when it was queued: where the count of what is sent changes, a fence
+ * of the endpoint goes between.
+ */
+
 /* What a request that waits carries in UCX's private bytes. */
 typedef struct uct_vmp_pending_priv {
     uct_pending_req_t *next;
+    uint32_t          fence_gen;
 } uct_vmp_pending_priv_t;
 
 _Static_assert(sizeof(uct_vmp_pending_priv_t) <= UCT_PENDING_REQ_PRIV_LEN,
                "private bytes of a pending request");
 
 
+static uct_vmp_pending_priv_t *uct_vmp_pending_priv(uct_pending_req_t *req)
+{
+    return (uct_vmp_pending_priv_t*)req->priv;
+}
+
 static uct_pending_req_t **uct_vmp_pending_next(uct_pending_req_t *req)
 {
-    return &((uct_vmp_pending_priv_t*)req->priv)->next;
+    return &uct_vmp_pending_priv(req)->next;
 }
 
 static void uct_vmp_pending_push_tail(uct_vmp_ep_t *ep, uct_pending_req_t *req)
@@ -57,18 +71,59 @@ static uct_pending_req_t *uct_vmp_pending_pop(uct_vmp_ep_t *ep)
     return req;
 }
 
+/* What is sent next comes after this fence of the interface. */
+static void uct_vmp_pending_fence(uct_vmp_ep_t *ep, uint32_t fence_gen)
+{
+    if (ep->fence_gen != fence_gen) {
+        vmp_ep_fence(&ep->core);
+        ep->fence_gen = fence_gen;
+    }
+}
+
+static void uct_vmp_pending_done(uct_vmp_ep_t *ep)
+{
+    --ep->num_pending;
+    --uct_vmp_ep_iface(ep)->num_pending;
+}
+
+int uct_vmp_ep_may_send_pending(uct_vmp_ep_t *ep)
+{
+    if (ep->core.is_failed) {
+        return 1; /* for it to fail */
+    }
+
+    if (!ep->is_dispatching) {
+        return 0;
+    }
+
+    /* By the request that runs, or by whom it called back. The latter may have
+     * fenced since the request was queued; fence once more than needed then. */
+    if (ep->fence_gen != uct_vmp_ep_iface(ep)->fence_gen) {
+        vmp_ep_fence(&ep->core);
+    }
+
+    return 1;
+}
+
 ucs_status_t uct_vmp_ep_pending_add(uct_ep_h tl_ep, uct_pending_req_t *req,
                                     unsigned flags)
 {
-    uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
+    uct_vmp_ep_t *ep       = uct_vmp_ep(tl_ep);
+    uct_vmp_iface_t *iface = uct_vmp_ep_iface(ep);
 
-    /* A request that runs was taken off the queue: others may still wait. */
-    if ((ep->pending_head == NULL) && !ep->is_dispatching &&
-        vmp_ep_is_ready(&ep->core)) {
-        return UCS_ERR_BUSY;
+    if (ep->num_pending == 0) {
+        if (vmp_ep_is_ready(&ep->core)) {
+            return UCS_ERR_BUSY;
+        }
+
+        /* the core has seen all fences so far */
+        ep->fence_gen = iface->fence_gen;
     }
 
+    uct_vmp_pending_priv(req)->fence_gen = iface->fence_gen;
     uct_vmp_pending_push_tail(ep, req);
+    ++ep->num_pending;
+    ++iface->num_pending;
     vmp_ep_wait_ready(&ep->core);
     return UCS_OK;
 }
@@ -77,18 +132,25 @@ void uct_vmp_ep_pending_purge(uct_ep_h tl_ep, uct_pending_purge_callback_t cb,
                               void *arg)
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
+    uct_pending_req_t *req;
 
     while (ep->pending_head != NULL) {
-        cb(uct_vmp_pending_pop(ep), arg);
+        req = uct_vmp_pending_pop(ep);
+        uct_vmp_pending_done(ep);
+        cb(req, arg);
     }
 
+    if (!ep->is_dispatching) {
+        uct_vmp_pending_fence(ep, uct_vmp_ep_iface(ep)->fence_gen);
+    }
     vmp_ep_cancel_wait(&ep->core);
 }
 
 int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
 {
-    uct_vmp_ep_t *ep = ucs_container_of(core_ep, uct_vmp_ep_t, core);
-    int destroyed    = 0;
+    uct_vmp_iface_t *iface = arg;
+    uct_vmp_ep_t *ep       = ucs_container_of(core_ep, uct_vmp_ep_t, core);
+    int destroyed          = 0;
     ucs_status_t status;
     uct_pending_req_t *req;
 
@@ -98,7 +160,8 @@ int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
 
     while (ep->pending_head != NULL) {
         /* Off the queue while it runs, since it may free or queue itself. */
-        req                = uct_vmp_pending_pop(ep);
+        req = uct_vmp_pending_pop(ep);
+        uct_vmp_pending_fence(ep, uct_vmp_pending_priv(req)->fence_gen);
         ep->destroyed_p    = &destroyed;
         ep->is_dispatching = 1;
         status             = req->func(req);
@@ -109,6 +172,7 @@ int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
         ep->is_dispatching = 0;
         ep->destroyed_p    = NULL;
         if (status == UCS_OK) {
+            uct_vmp_pending_done(ep);
             continue;
         }
 
@@ -119,5 +183,6 @@ int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
         }
     }
 
+    uct_vmp_pending_fence(ep, iface->fence_gen);
     return 0;
 }
