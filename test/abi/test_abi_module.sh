@@ -20,6 +20,11 @@ if [ -z "$module" ] || [ ! -e "$module" ]; then
     exit 77
 fi
 
+if [ "${VMP_SANITIZERS:-no}" != no ]; then
+    echo "skipped: a stock program cannot load a module with a sanitizer"
+    exit 77
+fi
+
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 errors=0
