@@ -373,6 +373,7 @@ typedef struct test_req {
     char              name;
     int               again;    /* queue once more when done */
     int               close;    /* destroy the endpoint when done */
+    struct test_req   *reply;   /* what its completion callback sends */
 } test_req_t;
 
 static ucs_status_t test_req_func(uct_pending_req_t *super)
@@ -398,6 +399,10 @@ static ucs_status_t test_req_func(uct_pending_req_t *super)
         VMP_CHECK(uct_ep_pending_add(test_ep, &req->super, 0) == UCS_OK);
     } else if (req->close) {
         uct_ep_destroy(test_ep);
+    } else if ((req->reply != NULL) &&
+               (test_req_func(&req->reply->super) != UCS_OK)) {
+        VMP_CHECK(uct_ep_pending_add(test_ep, &req->reply->super, 0) ==
+                  UCS_OK);
     }
 
     return UCS_OK;
@@ -411,10 +416,10 @@ static void test_purged(uct_pending_req_t *super, void *arg)
 static void test_pending(void)
 {
     test_req_t reqs[4] = {
-        {{test_req_func, {0}}, 2, 'a', 0, 0},
-        {{test_req_func, {0}}, 1, 'b', 1, 0},
-        {{test_req_func, {0}}, 3, 'c', 0, 0},
-        {{test_req_func, {0}}, 1, 'd', 0, 0}
+        {{test_req_func, {0}}, 2, 'a', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'b', 1, 0, NULL},
+        {{test_req_func, {0}}, 3, 'c', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'd', 0, 0, NULL}
     };
     char order[TEST_MAX + 1] = "";
     unsigned i;
@@ -467,6 +472,30 @@ static void test_pending(void)
     VMP_CHECK(fake_core.room == 1);
 }
 
+/* What a completion callback sends does not overtake what waits. */
+static void test_pending_reply(void)
+{
+    test_req_t reqs[4] = {
+        {{test_req_func, {0}}, 1, 'a', 0, 0, &reqs[3]},
+        {{test_req_func, {0}}, 2, 'b', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'c', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'd', 0, 0, NULL}
+    };
+    unsigned i;
+
+    test_num_msgs  = 0;
+    fake_core.room = 0;
+    for (i = 0; i < 3; ++i) {
+        VMP_CHECK(uct_ep_pending_add(test_ep, &reqs[i].super, 0) == UCS_OK);
+    }
+
+    fake_core.trace[0] = '\0';
+    fake_core.room     = 100;
+    test_progress();
+    test_progress();
+    VMP_CHECK(!strcmp(fake_core.trace, "abbcd"));
+}
+
 static void test_check_fence(char before, char after)
 {
     const char *fence = strchr(strchr(fake_core.trace, before), '|');
@@ -479,10 +508,10 @@ static void test_check_fence(char before, char after)
 static void test_pending_fence(void)
 {
     test_req_t reqs[4] = {
-        {{test_req_func, {0}}, 2, 'a', 0, 0},
-        {{test_req_func, {0}}, 1, 'b', 0, 0},
-        {{test_req_func, {0}}, 1, 'c', 0, 0},
-        {{test_req_func, {0}}, 1, 'd', 0, 0}
+        {{test_req_func, {0}}, 2, 'a', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'b', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'c', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'd', 0, 0, NULL}
     };
     unsigned i;
 
@@ -526,7 +555,7 @@ static void test_failure(void)
 
 static void test_destroy_in_request(void)
 {
-    test_req_t req = {{test_req_func, {0}}, 1, 'z', 0, 1};
+    test_req_t req = {{test_req_func, {0}}, 1, 'z', 0, 1, NULL};
 
     fake_core.room = 0;
     VMP_CHECK(uct_ep_pending_add(test_ep, &req.super, 0) == UCS_OK);
@@ -594,6 +623,7 @@ int main(void)
     test_receive_buffers();
     test_pending();
     test_pending_fence();
+    test_pending_reply();
     test_failure();
     test_destroy_in_request();
     test_stop();

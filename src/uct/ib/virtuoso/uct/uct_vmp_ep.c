@@ -47,6 +47,8 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
     self->fence_gen      = 0;
     self->destroyed_p    = NULL;
     self->is_dispatching = 0;
+    self->has_sent       = 0;
+    self->is_barred      = 0;
     memset(&self->core, 0, sizeof(self->core));
     return (ucs_status_t)vmp_ep_create(iface->core, &rail, &addr, &self->core);
 }

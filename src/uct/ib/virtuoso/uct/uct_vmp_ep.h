@@ -23,6 +23,8 @@ typedef struct uct_vmp_ep {
     int               *destroyed_p;     /**< Set when the endpoint goes away
                                              while a request of it runs */
     uint8_t           is_dispatching;   /**< A pending request runs */
+    uint8_t           has_sent;         /**< And was let through once */
+    uint8_t           is_barred;        /**< And was refused to keep order */
 } uct_vmp_ep_t;
 
 

@@ -96,12 +96,20 @@ int uct_vmp_ep_may_send_pending(uct_vmp_ep_t *ep)
         return 0;
     }
 
-    /* By the request that runs, or by whom it called back. The latter may have
-     * fenced since the request was queued; fence once more than needed then. */
-    if (ep->fence_gen != uct_vmp_ep_iface(ep)->fence_gen) {
-        vmp_ep_fence(&ep->core);
+    /* Who sends: the request that runs, or whom it called back upon its end? The
+     * latter may not overtake those that wait (it may itself just have queued
+     * one), the former may. A request sends before it calls back, so the first
+     * send is its own. It loses nothing by a refusal: it is run again at once. */
+    if (ep->has_sent) {
+        if (ep->pending_head != NULL) {
+            ep->is_barred = 1;
+            return 0;
+        }
+
+        uct_vmp_pending_fence(ep, uct_vmp_ep_iface(ep)->fence_gen);
     }
 
+    ep->has_sent = 1;
     return 1;
 }
 
@@ -163,6 +171,8 @@ int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
         req = uct_vmp_pending_pop(ep);
         uct_vmp_pending_fence(ep, uct_vmp_pending_priv(req)->fence_gen);
         ep->destroyed_p    = &destroyed;
+        ep->has_sent       = 0;
+        ep->is_barred      = 0;
         ep->is_dispatching = 1;
         status             = req->func(req);
         if (destroyed) {
@@ -178,7 +188,7 @@ int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
 
         /* In progress means that it sent something and has more to send. */
         uct_vmp_pending_push_head(ep, req);
-        if (status != UCS_INPROGRESS) {
+        if ((status != UCS_INPROGRESS) && !ep->is_barred) {
             return 1;
         }
     }
