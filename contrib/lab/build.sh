@@ -22,16 +22,39 @@ lab_agent()
     mv "$LAB_AGENT.tmp" "$LAB_AGENT"
 }
 
+# Root looks at somebody's checkout, for which git would refuse its owner
+lab_git()
+{
+    git -c safe.directory="$LAB_SOURCE" -C "$LAB_SOURCE" "$@"
+}
+
+# Without git: all files but what autogen.sh, configure and make leave, which
+# would be newer than what it was made from, and of another suite
+lab_source_find()
+{
+    (cd "$LAB_SOURCE" &&
+     find . \( -path ./.git -o -path ./build -o -path ./config -o \
+               -name autom4te.cache -o -name .libs -o -name .deps -o \
+               -name Testing -o -name __pycache__ \) -prune -o \
+          -type f ! -name '*.o' ! -name '*.lo' ! -name '*.la' ! -name '*.a' \
+          ! -name '*.so' ! -name '*.so.*' ! -name '*.log' ! -name '*.trs' \
+          ! -name '*.tar.gz' ! -name '*.tar.xz' ! -name '*~' \
+          ! -name Makefile ! -name Makefile.in ! -name .dirstamp \
+          ! -name stamp-h1 ! -path ./aclocal.m4 ! -path ./configure \
+          ! -path './config.*' ! -path ./libtool ! -path ./m4/libtool.m4 \
+          ! -path './m4/lt*.m4' ! -path ./CTestTestfile.cmake \
+          ! -path ./test/ctest-list.txt ! -path ./src/preload/vmprun \
+          ! -path ./src/preload/vmp.pc -printf '%P\n')
+}
+
 # Lists the checkout's files: what git knows or would add; without git, all
 lab_source_list()
 {
-    if git -C "$LAB_SOURCE" rev-parse --git-dir >/dev/null 2>&1; then
-        git -C "$LAB_SOURCE" -c core.quotePath=false ls-files -co \
-            --exclude-standard
+    # Not a repository that merely holds an unpacked release
+    if lab_git ls-files --error-unmatch configure.ac >/dev/null 2>&1; then
+        lab_git -c core.quotePath=false ls-files -co --exclude-standard
     else
-        (cd "$LAB_SOURCE" &&
-         find . -type f ! -path './.git/*' ! -name '*.o' ! -name '*.lo' \
-              -printf '%P\n')
+        lab_source_find
     fi | LC_ALL=C sort -u | while IFS= read -r file; do
         # git still lists files that were removed but not committed
         [ ! -f "$LAB_SOURCE/$file" ] || printf '%s\n' "$file"
