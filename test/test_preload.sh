@@ -150,6 +150,8 @@ test_real_module() {
             <(grep -e Component -e Transport "$dir/out") ||
         fail "without an RDMA device the list should be as before"
     ! grep -q '^vmp: ' "$dir/err" || fail "the shim complains: $err"
+    ! grep -h 'vmp is not used' "$dir/out" "$dir/err" ||
+        fail "our module refuses the UCX that it was built for"
 }
 
 [ -z "${VMP_SANITIZERS:-}" ] || [ "$VMP_SANITIZERS" = no ] ||
