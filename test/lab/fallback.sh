@@ -95,6 +95,8 @@ test_not_preferred()
             show "$OUT/client" "$OUT/server"
         }
         lanes "$OUT/client" "$OUT/server" >"$OUT/lanes.${launch:-plain}"
+        [ -s "$OUT/lanes.${launch:-plain}" ] ||
+            problem "UCX_TLS=all $launch: UCX says nothing of its lanes"
     done
     with=$(paste -sd ' ' "$OUT/lanes.vmprun")
     without=$(paste -sd ' ' "$OUT/lanes.plain")

@@ -234,6 +234,24 @@ lanes()
         LC_ALL=C sort -u
 }
 
+# assert_packets WHAT AB BA: where the payload is next to nothing, at least as
+# many packets since the last reset. Bytes of connection set-up are no excuse.
+assert_packets()
+{
+    local numbers i ab=0 ba=0
+
+    mapfile -t numbers < <("$VMPLAB" counters --json |
+                           grep -oE '"packets": *[0-9]+' | grep -oE '[0-9]+')
+    for ((i = 0; i + 2 < ${#numbers[@]}; i += 2)); do
+        ab=$((ab + numbers[i]))
+        ba=$((ba + numbers[i + 1]))
+    done
+    if [ $ab -lt "$2" ] || [ $ba -lt "$3" ]; then
+        problem "$1: the links carried $ab and $ba packets, fewer than the" \
+                "$2 and $3 messages"
+    fi
+}
+
 # assert_lanes WHAT FILE...: every lane in every file is ours
 assert_lanes()
 {
@@ -327,6 +345,10 @@ perf()
         *) ab=$payload ;;
     esac
     assert_traffic "$what" $ab $ba
+    # No message is smaller than a packet, and vmp puts no two into one
+    if [ "$size" -le 1024 ] && [ "$size" -gt 0 ]; then
+        assert_packets "$what" $((ab / size)) $((ba / size))
+    fi
     case $test in
         am_* | put_* | get) ;; # below UCP: no lanes, the transport was named
         *) assert_lanes "$what" "$OUT/client" "$OUT/server" ;;

@@ -23,7 +23,7 @@ mpi_run()
 # mpi_check WHAT: the output of vmp_mpi_check in $OUT/mpi, and its traffic
 mpi_check()
 {
-    local payload
+    local payload count
 
     if ! grep -aq 'vmp_mpi_check: PASS' "$OUT/mpi"; then
         problem "$1: no verdict"
@@ -39,6 +39,11 @@ mpi_check()
     fi
     assert_traffic "$1" "${payload[0]:-0}" "${payload[1]:-0}"
     assert_lanes "$1" "$OUT/mpi"
+    # With the lines of one rank the other might have taken something else
+    count=$(lane_lines "$OUT/mpi" | wc -l)
+    if [ "$count" -lt 2 ]; then
+        problem "$1: UCX says its lanes in $count lines, not in both ranks"
+    fi
     say "$1: $(grep -ao 'PASS.*' "$OUT/mpi"), payload ${payload[*]} bytes," \
         "links $SUM_AB and $SUM_BA, management network $MGMT"
 }
