@@ -89,6 +89,22 @@ openmpi()
     return 0
 }
 
+# mpich SECONDS OPTION...: the same with MPICH. Debian's has no network but UCX:
+# that it used us, the lanes say.
+mpich()
+{
+    local seconds=$1 app=$LIBEXEC/vmp_mpi_check.mpich
+
+    shift
+    mpi_run "vmprun mpirun" "$seconds" env "${TEST_ENV[@]}" "${LAUNCH[@]}" \
+            mpirun.mpich --host a,b -np 2 "$app" "$@" &&
+        mpi_check "vmprun mpirun"
+    mpi_run "mpirun vmprun" "$seconds" env "${TEST_ENV[@]}" \
+            mpirun.mpich --host a,b -np 2 "${LAUNCH[@]}" "$app" "$@" &&
+        mpi_check "mpirun vmprun"
+    return 0
+}
+
 # What vmprun would set, when something else than vmp is tried
 MPI_ENV=()
 if [ "$TLS" != vmp ]; then
