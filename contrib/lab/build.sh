@@ -131,17 +131,40 @@ make install
 END
 }
 
-# Runs in a step of its own
+# The tests that need no device, with the suite's UCX
+lab_build_check_script()
+{
+    cat <<'END'
+set -eu
+cd /vmp/obj
+make -s -j"$(nproc)" all
+make -s -j"$(nproc)" -C test check VERBOSE=1
+END
+}
+
+# lab_build_run TREE DIRECTORY SCRIPT: in a step of its own; SCRIPT is the name
+# of a function that prints it
 lab_build_run()
 {
-    local tree=$1 dir=$2
+    local tree=$1 dir=$2 script=$3
 
     lab_build_mounts "$tree" "$dir"
-    lab_build_script >"$dir/obj/.build.sh"
+    "$script" >"$dir/obj/.$script.sh"
     # shellcheck disable=SC2086 # configure's arguments are words
     chroot "$dir/root" /usr/bin/env -i HOME=/tmp LC_ALL=C.UTF-8 \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-        /bin/bash /vmp/obj/.build.sh ${VMPLAB_CONFIGURE_ARGS:-}
+        /bin/bash "/vmp/obj/.$script.sh" ${VMPLAB_CONFIGURE_ARGS:-}
+}
+
+# Sets tree and dir, the directories of a suite and of our build for it
+lab_build_paths()
+{
+    local sum
+
+    tree=$(lab_rootfs_path "$1")
+    sum=$(echo "$LAB_SOURCE $tree ${VMPLAB_CONFIGURE_ARGS:-}" | sha256sum |
+          cut -c1-10)
+    dir=$LAB_CACHE/build/$1-$sum
 }
 
 # Builds and installs the checkout for a suite; leaves the directory that
@@ -159,10 +182,7 @@ lab_build()
         return 0
     fi
 
-    tree=$(lab_rootfs_path "$suite")
-    sum=$(echo "$LAB_SOURCE $tree ${VMPLAB_CONFIGURE_ARGS:-}" | sha256sum |
-          cut -c1-10)
-    dir=$LAB_CACHE/build/$suite-$sum
+    lab_build_paths "$suite"
     LAB_VMP=$dir/install
     mkdir -p "$dir"/{src,obj,install}
 
@@ -174,6 +194,18 @@ lab_build()
     lab_source_copy "$dir"
     lab_say "building for $suite"
     lab_step "$LAB_CACHE/log/build-$suite.log" "build for $suite" \
-             "$LAB_SELF" _build_run "$tree" "$dir"
+             "$LAB_SELF" _build_run "$tree" "$dir" lab_build_script
     echo "$sum" >"$dir/done"
+}
+
+# Runs the unit tests in a suite's tree; its build is there
+lab_build_check()
+{
+    local suite=$1 tree dir log=$LAB_CACHE/log/check-$1.log
+
+    lab_build_paths "$suite"
+    [ -e "$dir/done" ] || lab_die "there is no build for $suite"
+    lab_step "$log" "unit tests on $suite" \
+             "$LAB_SELF" _build_run "$tree" "$dir" lab_build_check_script
+    grep -aE '^(PASS|SKIP|FAIL|# [A-Z]+): ' "$log" || true
 }

@@ -245,6 +245,20 @@ lab_cmd_prepare()
     lab_say "prepared: $suites"
 }
 
+# vmplab _check SUITE: for test/ctest/lab.sh
+lab_cmd_check()
+{
+    [ $# = 1 ] || lab_usage_error "_check wants a suite"
+    lab_check_suite "$1"
+    lab_need_host
+    lab_up_traps
+    lab_prepare "$1"
+    # Nobody else may build in this directory meanwhile
+    lab_cache_lock
+    lab_build_check "$1"
+    LAB_UP_DONE=1
+}
+
 lab_cmd_clean()
 {
     [ $# = 0 ] || lab_usage_error "clean takes no arguments"

@@ -4,7 +4,8 @@
 #
 # See file LICENSE for terms.
 #
-# The fixtures of the tests in the lab: lab.sh prepare|up|down SUITE BUILDDIR
+# The fixtures of the tests in the lab: lab.sh prepare|up|down SUITE BUILDDIR,
+# and the unit tests with the suite's UCX: lab.sh unit SUITE BUILDDIR
 #
 # A lab that somebody else has brought up is used if it is of the same suite,
 # and is never taken down.
@@ -68,13 +69,17 @@ case $action in
         need_lab
         "$vmplab" prepare --suite "$suite"
         ;;
+    unit)
+        need_lab
+        "$vmplab" _check "$suite"
+        ;;
     up)
         need_lab
         up
         ;;
     down) down ;;
     *)
-        echo "lab.sh: prepare, up or down?" >&2
+        echo "lab.sh: prepare, unit, up or down?" >&2
         exit 2
         ;;
 esac
