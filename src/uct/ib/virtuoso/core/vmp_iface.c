@@ -105,6 +105,7 @@ static void vmp_iface_init_rails(vmp_iface_t *iface)
     iface->num_rails = attr->num_rails;
     for (i = 0; i < iface->num_rails; ++i) {
         rail              = &iface->rails[i];
+        vmp_list_init(&rail->forcing);
         rail->cq_avail    = attr->cq_depth;
         rail->cq_reserve  = vmp_min(attr->cq_depth / 8, 64);
         rail->unsig_max   = attr->cq_depth / 4;

@@ -37,6 +37,8 @@ typedef struct vmp_rail {
     uint32_t srq_batch;             /**< Missing buffers are posted together */
     uint32_t rx_held;               /**< Receive buffers held for order */
     uint32_t rx_held_max;           /**< Beyond these they are copied out */
+    vmp_link_t forcing;             /**< Paths whose vmp_path_force() found no
+                                         room */
     uint8_t  dev_index;             /**< Of the local keys */
     uint8_t  rx_empty;              /**< Last poll emptied the receive CQ */
     uint8_t  is_broken;             /**< A CQ failed: not polled any more */

@@ -71,6 +71,7 @@ vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev)
     path->remote_rail = ev->remote_rail;
     path->state       = VMP_PATH_READY;
     vmp_list_init(&path->draining);
+    vmp_list_init(&path->forcing);
     conn->paths[path->index] = path;
     ++conn->paths_live;
     return path;
@@ -120,6 +121,7 @@ void vmp_path_free(vmp_path_t *path)
     *path->pol                   = (vmp_policy_path_t){0};
     --conn->paths_live;
     vmp_list_del(&path->draining);
+    vmp_list_del(&path->forcing);
     free(path->ring);
     free(path);
 }
@@ -202,19 +204,38 @@ static int vmp_path_post_nop(vmp_path_t *path)
 
 void vmp_path_force(vmp_path_t *path)
 {
-    path->need_force = 0;
     if ((path->unsig == 0) || (path->state != VMP_PATH_UP) ||
         path->is_error) {
+        vmp_list_del(&path->forcing);
         return;
     }
 
     if ((path->rail->cq_avail == 0) ||
         ((path->head - path->tail) >= (path->limit + 2))) {
         /* so much is posted that signalled WRs are among it: try again when
-         * they complete */
-        path->need_force = 1;
-    } else if (vmp_path_post_nop(path) != 0) {
+         * they complete. The CQ is shared: they may be of any path. */
+        vmp_list_add_once(&path->rail->forcing, &path->forcing);
+        return;
+    }
+
+    vmp_list_del(&path->forcing);
+    if (vmp_path_post_nop(path) != 0) {
         vmp_path_post_failed(path, VMP_WR_NOP);
+    }
+}
+
+/* Room may have come back for nops that found none */
+static void vmp_path_force_again(vmp_rail_t *rail)
+{
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+
+    vmp_list_for_each_safe(link, tmp, &rail->forcing) {
+        if (rail->cq_avail == 0) {
+            return;
+        }
+
+        vmp_path_force(vmp_container_of(link, vmp_path_t, forcing));
     }
 }
 
@@ -334,10 +355,6 @@ static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
 
     vmp_path_retire(path, pos + 1, VMP_OK);
     vmp_path_update_eligible(path);
-    if (vmp_unlikely(path->need_force)) {
-        vmp_path_force(path);
-    }
-
     if (vmp_unlikely(conn->is_pinned)) {
         vmp_conn_check_pin(conn);
     }
@@ -363,6 +380,10 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail)
     vmp_iface_changed(iface);
     for (i = 0; i < num; ++i) {
         vmp_path_completion(iface, &wc[i]);
+    }
+
+    if (vmp_unlikely(!vmp_list_is_empty(&iface->rails[rail].forcing))) {
+        vmp_path_force_again(&iface->rails[rail]);
     }
 
     return num;
@@ -496,6 +517,7 @@ unsigned vmp_path_progress(vmp_iface_t *iface)
     vmp_link_t *link;
     vmp_link_t *tmp;
     uint64_t now;
+    unsigned i;
 
     if (vmp_likely(vmp_list_is_empty(&iface->draining))) {
         return 0;
@@ -508,6 +530,11 @@ unsigned vmp_path_progress(vmp_iface_t *iface)
     }
 
     if (count > 0) {
+        /* they gave back what they held */
+        for (i = 0; i < iface->num_rails; ++i) {
+            vmp_path_force_again(&iface->rails[i]);
+        }
+
         vmp_iface_changed(iface);
     }
 

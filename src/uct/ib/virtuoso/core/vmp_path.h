@@ -78,9 +78,9 @@ struct vmp_path {
     uint8_t             state;
     uint8_t             is_error;   /**< An error completion came */
     uint8_t             is_marked;  /**< Drain marker was posted */
-    uint8_t             need_force; /**< vmp_path_force() found no room */
     uint64_t            down_time;  /**< When it went out of use, ns */
     vmp_link_t          draining;   /**< In iface->draining */
+    vmp_link_t          forcing;    /**< In rail->forcing */
     vmp_path_counters_t counters;
 };
 
@@ -108,7 +108,8 @@ unsigned vmp_path_progress(vmp_iface_t *iface);
 unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
 
 /** If the last posted WR is unsignalled, post a nop that is not: a write of 0
- *  bytes, for which responders check no key and touch no memory. */
+ *  bytes, for which responders check no key and touch no memory. Without room
+ *  for it, it follows when anything on the rail completes. */
 void vmp_path_force(vmp_path_t *path);
 
 /** Posting failed (the port has logged why): the connection is lost. Returns
