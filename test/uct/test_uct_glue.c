@@ -86,11 +86,18 @@ static ucs_status_t test_open_iface(const char *name, const char *value,
     };
     uct_iface_config_t *config;
     ucs_status_t status;
+    char full_name[64];
 
     VMP_CHECK(uct_md_iface_config_read(test_md, "vmp", NULL, NULL, &config) ==
               UCS_OK);
     if (name != NULL) {
         status = uct_config_modify(config, name, value);
+        if (status == UCS_ERR_NO_ELEM) {
+            /* newer UCX wants the table's prefix, too */
+            snprintf(full_name, sizeof(full_name), "VMP_%s", name);
+            status = uct_config_modify(config, full_name, value);
+        }
+        VMP_CHECK(status != UCS_ERR_NO_ELEM);
         if (status != UCS_OK) {
             uct_config_release(config);
             return status;
