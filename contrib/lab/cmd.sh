@@ -18,7 +18,7 @@ lab_host_number()
 
 lab_cmd_exec()
 {
-    local suite hosts links host number options=()
+    local suite hosts links checkout host number options=()
 
     [ $# -ge 1 ] || lab_usage_error "exec wants a host"
     host=$1
@@ -44,7 +44,7 @@ lab_cmd_exec()
 
 lab_cmd_link()
 {
-    local suite hosts links n=${1:-} rate state
+    local suite hosts links checkout n=${1:-} rate state
 
     lab_need_root
     lab_load
@@ -118,7 +118,7 @@ lab_counters_print()
 
 lab_cmd_counters()
 {
-    local suite hosts links json=0 reset=0
+    local suite hosts links checkout json=0 reset=0
 
     while [ $# -gt 0 ]; do
         case $1 in

@@ -168,8 +168,8 @@ lab_up_start()
     tree=$(lab_rootfs_path "$suite")
     LAB_UP_STARTED=1
     mkdir -m 700 "$LAB_RUN"
-    printf 'suite=%s\nhosts=%s\nlinks=%s\n' "$suite" "$hosts" "$links" \
-           >"$LAB_RUN/lab"
+    printf 'suite=%s\nhosts=%s\nlinks=%s\ncheckout=%q\n' "$suite" "$hosts" \
+           "$links" "$LAB_SOURCE" >"$LAB_RUN/lab"
     cp "$LAB_AGENT" "$LAB_RUN/vmplab-agent"
     lab_initramfs "$LAB_RUN/initrd.img"
     lab_net_up "$hosts" "$links"
@@ -272,7 +272,7 @@ lab_cmd_clean()
 
 lab_summary()
 {
-    local suite hosts links i names=
+    local suite hosts links checkout i names=
 
     # shellcheck source=/dev/null # written by lab_up_start
     . "$LAB_RUN/lab"
@@ -285,7 +285,7 @@ lab_summary()
 # Exit code: 0 up, 1 down, 2 not as it should be
 lab_cmd_status()
 {
-    local suite hosts links i state rate
+    local suite hosts links checkout i state rate
 
     [ $# = 0 ] || lab_usage_error "status takes no arguments"
     state=$(lab_state)
@@ -294,6 +294,7 @@ lab_cmd_status()
     [ -e "$LAB_RUN/ready" ] || return 2
     lab_load
     echo "suite: $suite"
+    echo "checkout: ${checkout:-}"
     for ((i = 1; i <= hosts; i++)); do
         printf 'host %s: %s, console %s\n' "$(lab_host_name $i)" \
             "$(lab_process_alive "$LAB_RUN/vm.$i" | sed 's/^/process /' |

@@ -7,15 +7,16 @@
 # The fixtures of the tests in the lab: lab.sh prepare|up|down SUITE BUILDDIR,
 # and the unit tests with the suite's UCX: lab.sh unit SUITE BUILDDIR
 #
-# A lab that somebody else has brought up is used if it is of the same suite,
-# and is never taken down.
+# A lab that somebody else has brought up is used if it is of the same suite and
+# checkout, and is never taken down.
 
 set -eu
 
 action=$1
 suite=$2
 build=$3
-vmplab=$(cd "$(dirname "$0")/../.." && pwd)/contrib/lab/vmplab
+top=$(cd "$(dirname "$0")/../.." && pwd -P)
+vmplab=$top/contrib/lab/vmplab
 # Says that the lab is ours; contrib/check looks at it after an interruption
 mine=$build/stage/lab-is-ours
 
@@ -40,7 +41,12 @@ state() {
 }
 
 up() {
+    local other
+
     if [ "$(state lab)" = up ] && [ "$(state suite)" = "$suite" ]; then
+        other=$(state checkout)
+        [ "${other:-$top}" = "$top" ] ||
+            skip "the lab that is up runs the build of another checkout, $other"
         echo "using the lab that is up; its build may be older"
         return 0
     fi
