@@ -43,6 +43,8 @@ lab_source_find()
           ! -name stamp-h1 ! -path ./aclocal.m4 ! -path ./configure \
           ! -path './config.*' ! -path ./libtool ! -path ./m4/libtool.m4 \
           ! -path './m4/lt*.m4' ! -path ./CTestTestfile.cmake \
+          ! -path './test/sim_*' ! -path './test/vmp_*' \
+          \( -name '*.sh' -o ! -path './test/test_*' \) \
           ! -path ./test/ctest-list.txt ! -path ./src/preload/vmprun \
           ! -path ./src/preload/vmp.pc -printf '%P\n')
 }
