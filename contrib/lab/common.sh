@@ -65,6 +65,7 @@ depmod kmod
 cpio cpio
 zstd zstd
 xz xz-utils
+gpg gpg
 ps procps
 /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 /usr/lib/x86_64-linux-gnu/libc.a libc6-dev
