@@ -99,7 +99,7 @@ test_without_device() {
 }
 
 test_print_env() {
-    with_device UCX_TLS="a'b" "$vmprun" --print-env >"$dir/env"
+    with_device UCX_TLS="a'b" "$vmprun" --print-env >"$dir/env" 2>/dev/null
     ! grep -q UCX_TLS= "$dir/env" || fail "--print-env: UCX_TLS was set"
     is "--print-env, evaluated" "$shim ucx" \
         "$(with_device sh -c "$(cat "$dir/env")
@@ -135,6 +135,39 @@ UCX_NOT_SET=1' "$vmprun" sh -c 'echo $OMPI_MCA_orte_launch_agent')"
     is "the agent of PRRTE" "$vmprun --set UCX_TLS:vmp prted" \
         "$(with_device UCX_TLS=vmp "$vmprun" \
             sh -c 'echo $PRTE_MCA_prte_launch_agent')"
+}
+
+# What does not reach other hosts is said, in one line, and only where it matters
+test_agent_warns() {
+    mkdir -p "$dir/mpi" "$dir/odd~path"
+    printf '#!/bin/sh\necho ran\n' >"$dir/mpi/mpirun"
+    chmod +x "$dir/mpi/mpirun"
+    cp "$dir/mpi/mpirun" "$dir/mpi/mpirun.mpich"
+    cp "$vmprun" "$dir/odd~path/"
+    is "a setting is not passed on" ran "$(with_device UCX_BAD='a b' \
+        UCX_GOOD=1 "$vmprun" "$dir/mpi/mpirun" 2>"$dir/err")"
+    is "a setting is not passed on: lines" 1 "$(wc -l <"$dir/err")"
+    grep -q ' -x UCX_BAD$' "$dir/err" || fail "it does not say which setting"
+    is "a path is not passed on" ran "$(with_device \
+        "$dir/odd~path/vmprun" "$dir/mpi/mpirun" 2>"$dir/err")"
+    is "a path is not passed on: lines" 1 "$(wc -l <"$dir/err")"
+    grep -q "$dir/odd~path/vmprun" "$dir/err" || fail "it does not say the path"
+    cp -r "$dir/mpi" "$dir/moved dir"
+    cp "$vmprun" "$dir/moved dir/"
+    is "a path with a blank" ran "$(with_device \
+        "$dir/moved dir/vmprun" "$dir/moved dir/mpirun" 2>"$dir/err")"
+    is "a path with a blank: lines" 1 "$(wc -l <"$dir/err")"
+    is "--print-env warns" 1 "$(with_device UCX_BAD='a b' "$vmprun" \
+        --print-env 2>&1 >/dev/null | wc -l)"
+    is "no other command warns" "" "$(with_device UCX_BAD='a b' "$vmprun" \
+        true 2>&1)"
+    is "MPICH passes on all" ran "$(with_device UCX_BAD='a b' "$vmprun" \
+        "$dir/mpi/mpirun.mpich" 2>&1)"
+    is "agents of the user" ran "$(with_device UCX_BAD='a b' \
+        OMPI_MCA_orte_launch_agent=x PRTE_MCA_prte_launch_agent=x "$vmprun" \
+        "$dir/mpi/mpirun" 2>&1)"
+    is "nothing to say" ran "$(with_device UCX_GOOD=1 "$vmprun" \
+        "$dir/mpi/mpirun" 2>&1)"
 }
 
 # mpi NAME COMMAND...: both ranks have our settings, one on the other host
@@ -227,6 +260,7 @@ test_without_device
 test_print_env
 test_shim_missing
 test_agent
+test_agent_warns
 make_agent
 test_open_mpi
 test_mpich
