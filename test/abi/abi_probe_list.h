@@ -10,6 +10,7 @@
 
 typedef struct uct_md_ops       md_ops_t;
 typedef struct uct_md           md_t;
+typedef struct uct_md_config    md_config_t;
 typedef struct uct_iface_config iface_config_t;
 typedef const uct_md_mem_dereg_params_t         *dereg_t;
 typedef const uct_md_mkey_pack_params_t         *pack_t;
@@ -72,7 +73,7 @@ FIELD(uct_tl_t, list)
 SIZE(md_t)
 FIELD(md_t, ops)
 FIELD(md_t, component)
-SIZE(struct uct_md_config)
+SIZE(md_config_t)
 
 SIZE(md_ops_t)
 SLOT(md_ops_t, close, void (*)(uct_md_h))
