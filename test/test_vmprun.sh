@@ -137,7 +137,7 @@ UCX_NOT_SET=1' "$vmprun" sh -c 'echo $OMPI_MCA_orte_launch_agent')"
             sh -c 'echo $PRTE_MCA_prte_launch_agent')"
 }
 
-# What does not reach other hosts is said, in one line, and only where it matters
+# What does not reach other hosts is said in one line, and only where it matters
 test_agent_warns() {
     mkdir -p "$dir/mpi" "$dir/odd~path"
     printf '#!/bin/sh\necho ran\n' >"$dir/mpi/mpirun"
