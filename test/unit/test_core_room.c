@@ -8,6 +8,9 @@
 #include "core/vmp_path.h"
 
 #define NUM_PEERS  4                    /* that are flushed or fenced */
+#define LARGE      (8u << 20)           /* bytes */
+#define CHUNK      4096
+#define WINDOW     (4 * CHUNK)
 
 
 static int cq_has_room(const node_t *node)
@@ -88,11 +91,161 @@ static void test_nop_full_cq(uint64_t seed, int is_fence)
     world_end();
 }
 
+/* A put to node 1 of a large region, chunk by chunk */
+typedef struct bulk {
+    stream_t stream;
+    region_t local;
+    region_t remote;
+    comp_t   comp;
+} bulk_t;
+
+static void bulk_open(bulk_t *bulk, unsigned num_paths)
+{
+    memset(bulk, 0, sizeof(*bulk));
+    world_params.num_paths     = num_paths;
+    world_params.chunk_size    = CHUNK;
+    world_params.path_window   = WINDOW;
+    world_params.spread_thresh = CHUNK;
+    world_params.port.sq_depth = 256;
+    world_params.port.cq_depth = 4096;
+    world_open(2);
+    region_make(&bulk->local, LARGE, 1);
+    region_make(&bulk->remote, LARGE, 2);
+    stream_open(&bulk->stream, 0, 1);
+    stream_wait_paths(&bulk->stream, num_paths);
+}
+
+static void bulk_put(bulk_t *bulk, size_t length)
+{
+    vmp_iov_t iov = {bulk->local.data, length, &bulk->local.mem};
+
+    bulk->comp = (comp_t){0};
+    VMP_CHECK(vmp_ep_put_zcopy(&bulk->stream.ep, &iov, 1,
+                               (uintptr_t)bulk->remote.data,
+                               &bulk->remote.rkey,
+                               &bulk->comp) == VMP_INPROGRESS);
+}
+
+static void bulk_close(bulk_t *bulk)
+{
+    stream_close(&bulk->stream);
+    region_free(&bulk->local);
+    region_free(&bulk->remote);
+    world_end();
+}
+
+/* What the program computes without a poll, and then one poll. Return bytes that
+ * were in flight meanwhile. */
+static size_t bulk_compute(bulk_t *bulk)
+{
+    const vmp_conn_t *conn = bulk->stream.ep.conn;
+    size_t inflight        = 0;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        inflight += conn->pol_paths[i].inflight;
+    }
+
+    world_nodes[0].is_paused = 1;
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    vmp_iface_progress(world_nodes[0].iface);
+    return inflight;
+}
+
+/* The program polls now and then: each time twice as much is bound, up to what
+ * queues hold; under steady polls it falls back to the windows as set */
+static void test_rare_polls(uint64_t seed)
+{
+    size_t inflight;
+    size_t last = 0;
+    unsigned i;
+    bulk_t bulk;
+
+    world_begin("rare polls", seed);
+    bulk_open(&bulk, 4);
+    bulk_put(&bulk, LARGE);
+    for (i = 0; !bulk.comp.calls; ++i) {
+        inflight = bulk_compute(&bulk);
+        printf("  %zu bytes in flight\n", inflight);
+        VMP_CHECK((i > 0) || (inflight == 4 * WINDOW));
+        VMP_CHECK((i == 0) || (inflight > last) || (i > 5) ||
+                  bulk.comp.calls);
+        last = inflight;
+    }
+
+    VMP_CHECK(i <= 8);
+    VMP_CHECK(!memcmp(bulk.local.data, bulk.remote.data, LARGE));
+
+    /* the next is bound deep at once */
+    bulk_put(&bulk, LARGE);
+    VMP_CHECK(bulk_compute(&bulk) >= 16 * 4 * WINDOW);
+    world_until(bulk.comp.calls == 1, 100);
+
+    stream_qp(&bulk.stream, 0)->jitter = 50000;
+    stream_qp(&bulk.stream, 1)->jitter = 50000;
+    for (i = 0; (i < 200) && (bulk.stream.ep.conn->deepen > 0); ++i) {
+        bulk_put(&bulk, 1u << 20);
+        world_until(bulk.comp.calls == 1, 1000);
+    }
+
+    VMP_CHECK(bulk.stream.ep.conn->deepen == 0);
+    VMP_CHECK(bulk.stream.ep.conn->pol_paths[0].window == WINDOW);
+    bulk_close(&bulk);
+}
+
+/* Steady polls: what is in flight stays within the windows as set */
+static void test_steady_polls(uint64_t seed)
+{
+    unsigned i;
+    unsigned j;
+    bulk_t bulk;
+
+    world_begin("steady polls", seed);
+    fake_conf.jitter = 50000;
+    bulk_open(&bulk, 4);
+    for (i = 0; i < 3; ++i) {
+        bulk_put(&bulk, LARGE / 4);
+        while (!bulk.comp.calls) {
+            world_step();
+            for (j = 0; j < 4; ++j) {
+                VMP_CHECK(bulk.stream.ep.conn->pol_paths[j].inflight <=
+                          WINDOW);
+            }
+        }
+    }
+
+    VMP_CHECK(bulk.stream.ep.conn->deepen == 0);
+    bulk_close(&bulk);
+}
+
+/* With one path there is nothing to bind late for: all that the queue holds, but
+ * a message still finds room */
+static void test_one_path(uint64_t seed)
+{
+    bulk_t bulk;
+
+    world_begin("one path", seed);
+    bulk_open(&bulk, 1);
+    bulk_put(&bulk, LARGE / 16);
+    VMP_CHECK(stream_send(&bulk.stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    bulk_compute(&bulk);
+    VMP_CHECK(bulk.comp.calls == 1);
+    bulk_put(&bulk, LARGE);
+    VMP_CHECK(stream_send(&bulk.stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    VMP_CHECK(bulk_compute(&bulk) >= 180 * CHUNK);
+    world_until(bulk.comp.calls == 1, 100);
+    bulk_close(&bulk);
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
 
     test_nop_full_cq(seed, 0);
     test_nop_full_cq(seed, 1);
+    test_rare_polls(seed);
+    test_steady_polls(seed);
+    test_one_path(seed);
     return 0;
 }

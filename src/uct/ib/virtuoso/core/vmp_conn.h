@@ -30,6 +30,11 @@ struct vmp_conn {
                                              tail passes pin_pos */
     uint8_t           want_sent;        /**< Asked for more paths */
     uint8_t           is_bulk;          /**< Last bcopy was spread */
+    uint8_t           is_filled;        /**< Chunks wait for windows to open */
+    uint8_t           deepen;           /**< Windows are 2^this as large: see
+                                             vmp_rma_deepen() */
+    uint8_t           num_fed;          /**< Long operations since chunks last
+                                             ran dry */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
     vmp_iface_t       *iface;
 
@@ -44,6 +49,7 @@ struct vmp_conn {
     uint64_t          outstanding;      /**< Operations not yet complete */
     uint64_t          starved_gen;      /**< iface->gen of the last refusal */
     uint32_t          reads;            /**< Reads in flight */
+    uint32_t          chunks;           /**< Chunks in flight */
     uint32_t          pin_pos;
     uint32_t          peer_conn;        /**< Peer's slot and incarnation */
     uint32_t          peer_incarn;

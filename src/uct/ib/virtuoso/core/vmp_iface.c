@@ -108,6 +108,7 @@ static void vmp_iface_init_rails(vmp_iface_t *iface)
         vmp_list_init(&rail->forcing);
         rail->cq_avail    = attr->cq_depth;
         rail->cq_reserve  = vmp_min(attr->cq_depth / 8, 64);
+        rail->cq_share    = attr->cq_depth / 2;
         rail->unsig_max   = attr->cq_depth / 4;
         rail->srq_depth   = attr->srq_depth;
         rail->srq_batch   = vmp_max(1, vmp_min(attr->srq_depth / 8, 32));
@@ -395,12 +396,13 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
     if (!vmp_list_is_empty(&iface->active)) {
         /* the windows that opened go to chunks and to waiting endpoints in
          * turn: neither starves the other */
-        iface->is_ready_first ^= 1;
         if (iface->is_ready_first) {
             count += vmp_iface_ready(iface);
         }
 
-        vmp_rma_progress(iface);
+        if (vmp_rma_progress(iface) > 0) {
+            iface->is_ready_first ^= 1;
+        }
     }
 
     count += vmp_iface_ready(iface);

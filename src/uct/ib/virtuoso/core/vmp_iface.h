@@ -29,6 +29,7 @@ typedef struct vmp_rail {
     /* R10: every posted WR, signalled or not, holds a CQ slot */
     uint32_t cq_avail;              /**< CQ slots free */
     uint32_t cq_reserve;            /**< Of these for CREDIT frames and nops */
+    uint32_t cq_share;              /**< Of these not for deepened windows */
     uint32_t unsig;                 /**< WRs with no signalled one behind */
     uint32_t unsig_max;
     uint32_t unsig_bufs;            /**< Of these with a bounce buffer */
@@ -66,6 +67,7 @@ struct vmp_iface {
     uint64_t               gen;             /**< Rises when room may be back */
     uint64_t               ready_gen;       /**< gen of the last ready round */
     uint64_t               outstanding;     /**< Operations not yet complete */
+    uint64_t               chunks;          /**< In flight */
     vmp_iface_ops_t        ops;
     void                   *arg;
     vmp_buf_pool_t         tx_bufs;

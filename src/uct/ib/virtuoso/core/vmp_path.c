@@ -98,6 +98,11 @@ static void vmp_path_release(vmp_path_t *path, const vmp_wr_t *wr)
         --conn->reads;
     }
 
+    if (vmp_wr_is_chunk(wr->kind)) {
+        --conn->chunks;
+        --conn->iface->chunks;
+    }
+
     if (--path->num_ops == 0) {
         conn->busy_mask &= ~(1ull << path->index);
     }
@@ -137,7 +142,7 @@ void vmp_path_up(vmp_path_t *path)
 
     vmp_debug("%s is up", vmp_path_str(path, str, sizeof(str)));
     path->state       = VMP_PATH_UP;
-    path->pol->window = conn->iface->path_window;
+    path->pol->window = vmp_rma_window(path);
     conn->up_mask    |= 1ull << path->index;
     vmp_path_update_eligible(path);
     vmp_conn_update_tx_path(conn);
@@ -364,29 +369,39 @@ static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
 
 unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail)
 {
+    unsigned count = 0;
     vmp_wc_t wc[VMP_POLL_BATCH];
     int num;
     int i;
 
-    num = vmp_port_poll_tx(iface->port, rail, wc, VMP_POLL_BATCH);
-    if (num <= 0) {
+    /* after a long time without a poll there is more than one batch of chunks:
+     * only then is it known what is still in flight */
+    do {
+        num = vmp_port_poll_tx(iface->port, rail, wc, VMP_POLL_BATCH);
         if (vmp_unlikely(num < 0)) {
             vmp_iface_rail_broken(iface, rail);
+            break;
         }
 
+        for (i = 0; i < num; ++i) {
+            vmp_path_completion(iface, &wc[i]);
+        }
+
+        count += num;
+    } while ((num == VMP_POLL_BATCH) && (count < iface->attr.cq_depth) &&
+             (iface->chunks > 0));
+
+    if (count == 0) {
         return 0;
     }
 
     vmp_iface_changed(iface);
-    for (i = 0; i < num; ++i) {
-        vmp_path_completion(iface, &wc[i]);
-    }
 
     if (vmp_unlikely(!vmp_list_is_empty(&iface->rails[rail].forcing))) {
         vmp_path_force_again(&iface->rails[rail]);
     }
 
-    return num;
+    return count;
 }
 
 /* The peer closed in good order, but an operation did not get through. What

@@ -100,8 +100,14 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
     if (vmp_wr_is_ctrl(kind)) {
         wr->barrier = NULL;
     } else {
-        wr->barrier = vmp_wr_is_chunk(kind) ? NULL :
-                      vmp_conn_start(path->conn);
+        if (vmp_wr_is_chunk(kind)) {
+            wr->barrier = NULL;
+            ++path->conn->chunks;
+            ++path->conn->iface->chunks;
+        } else {
+            wr->barrier = vmp_conn_start(path->conn);
+        }
+
         if (path->num_ops++ == 0) {
             path->conn->busy_mask |= 1ull << path->index;
         }

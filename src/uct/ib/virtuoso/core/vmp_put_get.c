@@ -75,7 +75,7 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
     vmp_list_add_tail(&conn->ops, &op->link);
     if (conn->ops.next == &op->link) {
         /* first in the queue: fill the windows now */
-        vmp_rma_conn_post(conn, VMP_RMA_BUDGET);
+        vmp_rma_conn_post(conn, VMP_RMA_ALL);
         vmp_rma_kick(conn);
     }
 

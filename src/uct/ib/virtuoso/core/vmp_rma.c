@@ -7,6 +7,85 @@
 #include "vmp_rma.h"
 
 #define VMP_RMA_BURST   4           /* chunks of one connection in its turn */
+#define VMP_RMA_FED     8           /* long operations that did not run dry,
+                                       until windows are halved */
+
+
+/* With nothing to choose from there is no reason to bind late */
+static int vmp_rma_is_single(const vmp_conn_t *conn)
+{
+    return (conn->num_paths == 1) ||
+           (conn->iface->policy == &vmp_policy_single);
+}
+
+/* The largest: a quarter of the queue stays for what is not bulk */
+static uint64_t vmp_rma_window_max(const vmp_path_t *path)
+{
+    const vmp_iface_t *iface = path->conn->iface;
+    uint64_t max             = iface->chunk_size *
+                               (uint64_t)(path->limit - (path->limit / 4));
+
+    return (max > (1u << 30)) ? (1u << 30) : max;
+}
+
+uint32_t vmp_rma_window(const vmp_path_t *path)
+{
+    const vmp_conn_t *conn = path->conn;
+    uint64_t window        = conn->iface->path_window;
+    uint64_t max           = vmp_rma_window_max(path);
+
+    if (max <= window) {
+        return window;
+    }
+
+    if (vmp_rma_is_single(conn) || ((window << conn->deepen) > max)) {
+        return max;
+    }
+
+    return window << conn->deepen;
+}
+
+static void vmp_rma_set_windows(vmp_conn_t *conn)
+{
+    uint64_t mask = conn->up_mask;
+    vmp_path_t *path;
+
+    for (; mask != 0; mask &= mask - 1) {
+        path              = conn->paths[__builtin_ctzll(mask)];
+        path->pol->window = vmp_rma_window(path);
+        vmp_path_update_eligible(path);
+    }
+}
+
+/*
+ * Binding late means that the network idles when the program computes and does
+ * not poll. Where all that was bound is found done, while more waits, polls are
+ * rare: bind twice as much from then on, also of operations to come.
+ */
+static void vmp_rma_deepen(vmp_conn_t *conn)
+{
+    const vmp_path_t *path = conn->tx_path;
+
+    conn->num_fed = 0;
+    if ((path != NULL) && (path->pol->window < vmp_rma_window_max(path))) {
+        ++conn->deepen;
+        vmp_rma_set_windows(conn);
+    }
+}
+
+/* The last chunk of an operation is posted, and the queue of chunks did not run
+ * dry. Short ones do not tell whether polls are frequent. */
+static void vmp_rma_fed(vmp_conn_t *conn, size_t length)
+{
+    uint64_t window = conn->iface->path_window;
+
+    if ((length > (window * __builtin_popcountll(conn->up_mask))) &&
+        (++conn->num_fed >= VMP_RMA_FED)) {
+        conn->num_fed = 0;
+        --conn->deepen;
+        vmp_rma_set_windows(conn);
+    }
+}
 
 
 /* Gather the next piece of an operation, at most `max` bytes. Return its
@@ -67,7 +146,8 @@ static void vmp_op_advance(vmp_op_t *op, size_t length)
  * more of them */
 static vmp_path_t *vmp_op_path(const vmp_op_t *op, size_t length)
 {
-    vmp_conn_t *conn = op->conn;
+    vmp_conn_t *conn   = op->conn;
+    vmp_iface_t *iface = conn->iface;
     vmp_path_t *path;
 
     if (conn->block & (VMP_BLOCK_SETUP | VMP_BLOCK_CLOSED |
@@ -76,12 +156,21 @@ static vmp_path_t *vmp_op_path(const vmp_op_t *op, size_t length)
     }
 
     if (vmp_conn_is_spread(conn, op->length)) {
-        return vmp_conn_spread(conn, length);
+        path = vmp_conn_spread(conn, length);
+        if (path == NULL) {
+            return NULL;
+        }
+    } else {
+        path = conn->tx_path;
+        if (!vmp_path_has_room(path) ||
+            !((conn->eligible >> path->index) & 1)) {
+            return NULL;
+        }
     }
 
-    path = conn->tx_path;
-    return (vmp_path_has_room(path) &&
-            ((conn->eligible >> path->index) & 1)) ? path : NULL;
+    /* other connections need the CQ, too */
+    return ((path->pol->inflight < iface->path_window) ||
+            (path->rail->cq_avail > path->rail->cq_share)) ? path : NULL;
 }
 
 /* Post the next chunk. Return 1 if there was room. */
@@ -122,21 +211,12 @@ static int vmp_op_post(vmp_op_t *op)
     vmp_op_advance(op, length);
     if (op->offset == op->length) {
         vmp_list_del(&op->link);
+        if (vmp_unlikely(conn->deepen > 0)) {
+            vmp_rma_fed(conn, op->length);
+        }
     }
 
     return 1;
-}
-
-unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max)
-{
-    unsigned count = 0;
-
-    while ((count < max) && !vmp_list_is_empty(&conn->ops) &&
-           vmp_op_post(vmp_container_of(conn->ops.next, vmp_op_t, link))) {
-        ++count;
-    }
-
-    return count;
 }
 
 static int vmp_rma_cq_is_full(const vmp_iface_t *iface)
@@ -152,17 +232,49 @@ static int vmp_rma_cq_is_full(const vmp_iface_t *iface)
     return 0;
 }
 
+unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max)
+{
+    unsigned count = 0;
+
+    conn->is_filled = 0;
+    while ((count < max) && !vmp_list_is_empty(&conn->ops)) {
+        if (!vmp_op_post(vmp_container_of(conn->ops.next, vmp_op_t, link))) {
+            conn->is_filled = (conn->chunks > 0) &&
+                              !vmp_rma_cq_is_full(conn->iface);
+            break;
+        }
+
+        ++count;
+    }
+
+    return count;
+}
+
+/* The turn of a connection. Return how many chunks were posted. */
+static unsigned vmp_rma_turn(vmp_conn_t *conn, unsigned budget)
+{
+    /* who waits for room has the turn: no bulk in front of it */
+    if (vmp_unlikely(conn->is_filled && (conn->chunks == 0) &&
+                     (conn->iface->num_waiting == 0))) {
+        vmp_rma_deepen(conn);
+        return vmp_rma_conn_post(conn, VMP_RMA_ALL);
+    }
+
+    return vmp_rma_conn_post(conn, (budget < VMP_RMA_BURST) ?
+                             budget : VMP_RMA_BURST);
+}
+
 unsigned vmp_rma_progress(vmp_iface_t *iface)
 {
     unsigned budget = VMP_RMA_BUDGET;
+    unsigned total  = 0;
     unsigned count;
     vmp_conn_t *conn;
 
     while ((budget > 0) && !vmp_list_is_empty(&iface->active)) {
         conn = vmp_container_of(iface->active.next, vmp_conn_t, active);
         vmp_list_del(&conn->active);
-        count = vmp_rma_conn_post(conn, (budget < VMP_RMA_BURST) ?
-                                  budget : VMP_RMA_BURST);
+        count = vmp_rma_turn(conn, budget);
         if (count == 0) {
             /* it comes back when a path of its has room; but the CQ pool is
              * shared, and room there may come from others */
@@ -173,12 +285,13 @@ unsigned vmp_rma_progress(vmp_iface_t *iface)
 
             --budget;
         } else {
-            budget -= count;
+            budget -= (count < budget) ? count : budget;
+            total  += count;
             vmp_rma_kick(conn);
         }
     }
 
-    return VMP_RMA_BUDGET - budget;
+    return total;
 }
 
 /* Everything of an operation that will ever be done is done. Calls back. */

@@ -38,6 +38,7 @@ typedef struct vmp_op {
 
 
 #define VMP_RMA_BUDGET  16          /**< Chunks a progress call */
+#define VMP_RMA_ALL     UINT32_MAX  /**< All that the windows take */
 
 /** Post chunks of connections that have some, in turn. Return how many. */
 unsigned vmp_rma_progress(vmp_iface_t *iface);
@@ -57,6 +58,9 @@ void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep);
 
 /** Post chunks of a connection, at most `max`. Return how many. */
 unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max);
+
+/** Bytes that a path may have in flight now. */
+uint32_t vmp_rma_window(const vmp_path_t *path);
 
 /** Post a piece of memory to or from the peer. Return 0 or -1. */
 static inline int
