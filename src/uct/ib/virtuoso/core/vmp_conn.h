@@ -84,7 +84,6 @@ struct vmp_conn {
     uint8_t           in_tree;
     uint8_t           in_use;           /**< Control knows of endpoints */
     uint8_t           is_drained;       /**< Failure was reported */
-    uint8_t           protocol_logged;  /**< One line a connection */
     vmp_link_t        failing;          /**< In iface->failing */
     vmp_link_t        all;              /**< In iface->all or iface->dead */
 };

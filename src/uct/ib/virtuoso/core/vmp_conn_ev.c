@@ -139,12 +139,30 @@ static void vmp_conn_agreed(vmp_conn_t *conn, const vmp_ev_t *ev)
     conn->tx_limit    = conn->tx_sn + ev->credits;
 }
 
+/* A path that is not there: control waits for our word to destroy its QP */
+static void vmp_conn_no_path(vmp_iface_t *iface, const vmp_ev_t *ev)
+{
+    vmp_cmd_t cmd = {
+        .type   = VMP_CMD_PATH_DRAINED,
+        .slot   = ev->slot,
+        .incarn = ev->incarn,
+        .path   = ev->path,
+        .epoch  = ev->epoch
+    };
+
+    vmp_debug("event %d of an unknown connection or path", ev->type);
+    if (ev->type == VMP_EV_PATH_DOWN) {
+        /* nothing was ever posted on it */
+        vmp_iface_command(iface, &cmd);
+    }
+}
+
 static void vmp_conn_path_event(vmp_conn_t *conn, const vmp_ev_t *ev)
 {
     vmp_path_t *path;
 
     if ((ev->path >= conn->num_paths) || (ev->rail >= conn->iface->num_rails)) {
-        vmp_debug("event of an unknown path %u dropped", ev->path);
+        vmp_conn_no_path(conn->iface, ev);
         return;
     }
 
@@ -159,6 +177,7 @@ static void vmp_conn_path_event(vmp_conn_t *conn, const vmp_ev_t *ev)
     }
 
     if ((path == NULL) || (path->epoch != ev->epoch)) {
+        vmp_conn_no_path(conn->iface, ev);
         return;
     }
 
@@ -197,7 +216,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
 
     conn = vmp_conn_find(iface, ev->slot, ev->incarn);
     if (conn == NULL) {
-        vmp_debug("event %d of an unknown connection dropped", ev->type);
+        vmp_conn_no_path(iface, ev);
         return;
     }
 

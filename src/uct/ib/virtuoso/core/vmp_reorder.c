@@ -105,15 +105,13 @@ void vmp_reorder_recv(vmp_conn_t *conn, vmp_rx_t *rx, uint32_t low)
             vmp_rx_free(iface, rx);
         } else if (sn >= conn->rx_told) {
             ++iface->counters.rx_bad_frame;
-            if (!conn->protocol_logged) {
-                conn->protocol_logged = 1;
-                vmp_error("peer %016" PRIx64 " sent message %" PRIu64 ", but "
-                          "may send those below %" PRIu64 ": dropped; its "
-                          "program or ours is broken", conn->peer_id, sn,
-                          conn->rx_told);
-            }
-
+            /* dropped alone, it would be missed for ever */
+            vmp_error("peer %016" PRIx64 " sent message %" PRIu64 ", but may "
+                      "send those below %" PRIu64 ": the connection is lost; "
+                      "its program or ours is broken", conn->peer_id, sn,
+                      conn->rx_told);
             vmp_rx_free(iface, rx);
+            vmp_conn_fail(conn, VMP_ERR_IO_ERROR);
         } else {
             vmp_reorder_hold(conn, rx, sn);
         }

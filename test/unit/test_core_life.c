@@ -1,0 +1,90 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core_world.h"
+#include "fake_port_int.h"
+#include "core/vmp_path.h"
+
+
+static unsigned count_qps(unsigned index)
+{
+    unsigned count = 0;
+    vmp_port_qp_t *qp;
+
+    for (qp = fake_ports[index]->qps; qp != NULL; qp = qp->next) {
+        ++count;
+    }
+
+    return count;
+}
+
+/* The application refuses what control has agreed upon, with paths announced
+ * already: nothing of them is left */
+static void test_refused_paths(uint64_t seed)
+{
+    stream_t stream;
+    unsigned i;
+
+    world_begin("refused paths", seed);
+    world_num = 2;
+    for (i = 0; i < 2; ++i) {
+        world_params.seg_size = i ? 512 : 1024;
+        world_params.arg      = &world_nodes[i];
+        VMP_CHECK(vmp_iface_create(NULL, &world_params,
+                                   &world_nodes[i].iface) == VMP_OK);
+        vmp_iface_query(world_nodes[i].iface, &world_nodes[i].attr);
+    }
+
+    for (i = 0; i < 3; ++i) {
+        stream_open(&stream, 1, 0);
+        world_nodes[0].is_paused = 1;
+        world_run(100000000ul);
+        world_nodes[0].is_paused = 0;
+        world_run(10000000000ul);
+        VMP_CHECK(stream.failed == 1);
+        stream_close(&stream);
+    }
+
+    world_run(10000000000ul);
+    VMP_CHECK((count_qps(0) == 0) && (count_qps(1) == 0));
+    for (i = 0; i < 2; ++i) {
+        VMP_CHECK(vmp_list_is_empty(&world_nodes[i].iface->all));
+    }
+
+    world_end();
+}
+
+/* A peer sends more than it was granted, so its books are wrong: the connection
+ * ends, the stream does not stall */
+static void test_overrun(uint64_t seed)
+{
+    stream_t stream;
+    vmp_conn_t *conn;
+
+    world_begin("overrun of credit", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    conn            = stream.ep.conn;
+    conn->tx_sn     = conn->tx_limit;
+    conn->tx_limit += 1;
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    world_until(stream.failed == 1, 5000);
+    stream_close(&stream);
+    world_run(5000000000ul);
+    VMP_CHECK(world_nodes[1].iface->counters.conns_failed == 1);
+    world_end();
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    test_refused_paths(seed);
+    test_overrun(seed);
+    return 0;
+}
