@@ -80,11 +80,46 @@ static void test_overrun(uint64_t seed)
     world_end();
 }
 
+/* What a closed peer sent is still delivered, but there is nobody to tell of
+ * new credit */
+static void test_closed_owes_nothing(uint64_t seed)
+{
+    stream_t streams[2];
+    unsigned i;
+
+    world_begin("closed peer is owed nothing", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 1, 0);
+    stream_wait_paths(&streams[0], 1);
+    stream_wait_paths(&streams[1], 1);
+    world_nodes[0].is_paused = 1;
+    for (i = 0; i < 12; ++i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    world_run(1000000);
+    stream_close(&streams[1]);
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    world_run(5000000000ul);
+    VMP_CHECK((world_nodes[0].received == 12) && (streams[0].failed == 0));
+    VMP_CHECK(streams[0].ep.conn->block & VMP_BLOCK_CLOSED);
+    VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->owing));
+    stream_close(&streams[0]);
+    world_run(1000000);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
 
     test_refused_paths(seed);
     test_overrun(seed);
+    test_closed_owes_nothing(seed);
     return 0;
 }

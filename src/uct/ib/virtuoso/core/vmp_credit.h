@@ -38,7 +38,8 @@ static inline void vmp_credit_consumed(vmp_conn_t *conn)
     }
 
     if (((vmp_credit_limit(conn) - conn->rx_told) * 2 >= conn->rx_window) &&
-        !vmp_list_is_linked(&conn->owing)) {
+        !vmp_list_is_linked(&conn->owing) &&
+        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
         vmp_list_add_tail(&conn->iface->owing, &conn->owing);
     }
 }
