@@ -6,6 +6,7 @@
 
 #include "core_world.h"
 #include "fake_port_int.h"
+#include "core/vmp_ctl_int.h"
 #include "core/vmp_path.h"
 
 
@@ -114,6 +115,43 @@ static void test_closed_owes_nothing(uint64_t seed)
     world_end();
 }
 
+/* An endpoint is made to a peer whose connection to us has just ended. Unless
+ * it happens in a callback, the endpoint does not hear of that end. Control
+ * hears in any case when nobody uses what it made. */
+static void test_late_ep(uint64_t seed, int in_callback)
+{
+    vmp_iface_t *iface;
+    vmp_ctl_peer_t *peer;
+    stream_t streams[2];
+
+    world_begin("endpoint on an ended connection", seed);
+    world_open(2);
+    iface = world_nodes[0].iface;
+    stream_open(&streams[1], 1, 0);
+    stream_wait_paths(&streams[1], 4);
+    world_run(10000000);
+    world_nodes[0].is_paused = 1;
+    vmp_conn_fail(streams[1].ep.conn, VMP_ERR_IO_ERROR);
+    world_run(100000000);
+    iface->in_progress = in_callback;
+    stream_open(&streams[0], 0, 1);
+    iface->in_progress       = 0;
+    world_nodes[0].is_paused = 0;
+    world_run(500000000);
+    VMP_CHECK(streams[0].failed == in_callback);
+    if (!in_callback) {
+        VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == VMP_OK);
+        world_until(world_nodes[1].received == 1, 100);
+    }
+
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    world_run(1000000);
+    peer = vmp_ctl_peer_find(iface->ctl, world_nodes[1].iface->id, 0);
+    VMP_CHECK((peer != NULL) && (peer->conn != NULL) && !peer->conn->has_user);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
@@ -121,5 +159,7 @@ int main(void)
     test_refused_paths(seed);
     test_overrun(seed);
     test_closed_owes_nothing(seed);
+    test_late_ep(seed, 0);
+    test_late_ep(seed, 1);
     return 0;
 }

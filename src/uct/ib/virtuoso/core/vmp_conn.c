@@ -313,6 +313,9 @@ void vmp_conn_fail(vmp_conn_t *conn, vmp_status_t status)
     conn->block |= VMP_BLOCK_FAILED;
     conn->status = status;
     ++iface->counters.conns_failed;
+    if (conn->was_used) {
+        iface->has_stray_connect = 1;
+    }
 
     /* a new endpoint to this peer makes a new connection */
     vmp_conn_leave_tree(conn);

@@ -83,6 +83,7 @@ struct vmp_conn {
                                              next use */
     uint8_t           in_tree;
     uint8_t           in_use;           /**< Control knows of endpoints */
+    uint8_t           was_used;         /**< It was told so once */
     uint8_t           is_drained;       /**< Failure was reported */
     vmp_link_t        failing;          /**< In iface->failing */
     vmp_link_t        all;              /**< In iface->all or iface->dead */

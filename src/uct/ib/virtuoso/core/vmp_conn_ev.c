@@ -78,7 +78,9 @@ static void vmp_conn_created(vmp_iface_t *iface, const vmp_ev_t *ev)
     conn->incarn           = ev->incarn;
     iface->conns[ev->slot] = conn;
     if (conn->num_eps == 0) {
-        /* they went before control was heard of */
+        /* They went before control was heard of; or their command found the end
+         * of the connection that they were for, and control made another. */
+        conn->in_use |= iface->has_stray_connect;
         vmp_conn_idle(conn);
     }
 }

@@ -32,15 +32,23 @@ static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
         return -1;
     }
 
-    conn->in_use = 1;
+    conn->in_use   = 1;
+    conn->was_used = 1;
     return 0;
 }
 
 vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
                            const vmp_iface_addr_t *addr, vmp_ep_t *ep)
 {
-    vmp_conn_t *conn = vmp_conn_get(iface, addr->id, 0);
+    vmp_conn_t *conn;
 
+    if (!iface->in_progress) {
+        /* the end of the connection may be on its way to us: the endpoint is
+         * to stand on a new one */
+        vmp_iface_events(iface);
+    }
+
+    conn = vmp_conn_get(iface, addr->id, 0);
     if (conn == NULL) {
         vmp_error("out of memory for a connection");
         return VMP_ERR_NO_MEMORY;
