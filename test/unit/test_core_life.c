@@ -152,6 +152,36 @@ static void test_late_ep(uint64_t seed, int in_callback)
     world_end();
 }
 
+/* A check of an idle endpoint finds that the peer is dead, with one request in
+ * flight at a time */
+static void test_check_dead(uint64_t seed)
+{
+    stream_t stream;
+    uint64_t num;
+    unsigned i;
+
+    world_begin("check of a dead peer", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
+    stream_wait_paths(&stream, 1);
+    num = stream_qp(&stream, 0)->num_wrs;
+    for (i = 0; i < 10; ++i) {
+        VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
+    }
+
+    VMP_CHECK(stream_qp(&stream, 0)->num_wrs == (num + 1));
+    world_run(1000000);
+    VMP_CHECK(stream.failed == 0);
+    stream_kill_path(&stream, 0, VMP_WC_RETRY_EXC);
+    VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
+    world_until(stream.failed == 1, 100);
+    VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_ERR_ENDPOINT_TIMEOUT);
+    stream_close(&stream);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
@@ -161,5 +191,6 @@ int main(void)
     test_closed_owes_nothing(seed);
     test_late_ep(seed, 0);
     test_late_ep(seed, 1);
+    test_check_dead(seed);
     return 0;
 }

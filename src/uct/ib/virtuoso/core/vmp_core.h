@@ -229,7 +229,8 @@ void vmp_ep_wait_ready(vmp_ep_t *ep);
 /** Withdraw it. */
 void vmp_ep_cancel_wait(vmp_ep_t *ep);
 
-/** VMP_OK, or why the endpoint is lost. */
+/** VMP_OK, or why the endpoint is lost. Probes an idle peer, whose death is then
+ *  known after the retries. */
 vmp_status_t vmp_ep_check(vmp_ep_t *ep);
 
 

@@ -132,10 +132,17 @@ vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
 
 vmp_status_t vmp_ep_check(vmp_ep_t *ep)
 {
-    uint32_t block = ep->conn->block;
+    vmp_conn_t *conn = ep->conn;
 
-    return (block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) ?
-           vmp_conn_refusal(ep->conn) : VMP_OK;
+    if (conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) {
+        return vmp_conn_refusal(conn);
+    }
+
+    if (conn->tx_path != NULL) {
+        vmp_path_probe(conn->tx_path);
+    }
+
+    return VMP_OK;
 }
 
 int vmp_ep_is_ready(const vmp_ep_t *ep)

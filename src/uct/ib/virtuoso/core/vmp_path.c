@@ -229,6 +229,18 @@ void vmp_path_force(vmp_path_t *path)
     }
 }
 
+void vmp_path_probe(vmp_path_t *path)
+{
+    if (path->unsig > 0) {
+        /* these may be done already */
+        vmp_path_force(path);
+    } else if ((path->head == path->tail) && (path->rail->cq_avail > 0) &&
+               (path->state == VMP_PATH_UP) && !path->is_error &&
+               (vmp_path_post_nop(path) != 0)) {
+        vmp_path_post_failed(path, VMP_WR_NOP);
+    }
+}
+
 /* Room may have come back for nops that found none */
 static void vmp_path_force_again(vmp_rail_t *rail)
 {

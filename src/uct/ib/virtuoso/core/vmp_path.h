@@ -112,6 +112,9 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
  *  for it, it follows when anything on the rail completes. */
 void vmp_path_force(vmp_path_t *path);
 
+/** See to it that something is in flight, which fails if the peer is dead. */
+void vmp_path_probe(vmp_path_t *path);
+
 /** Posting failed (the port has logged why): the connection is lost. Returns
  *  its status. */
 vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
