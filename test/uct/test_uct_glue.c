@@ -26,6 +26,7 @@
 
 
 #define TEST_AM_ID    3
+#define TEST_SETUP_ID 1 /* of UCP's own set-up */
 #define TEST_HEADROOM 40
 #define TEST_MAX      16
 
@@ -479,6 +480,55 @@ static void test_pending(void)
     VMP_CHECK(fake_core.room == 1);
 }
 
+static void test_check_fence(char before, char after)
+{
+    const char *fence = strchr(strchr(fake_core.trace, before), '|');
+
+    VMP_CHECK(fence != NULL);
+    VMP_CHECK(strchr(fake_core.trace, after) > fence);
+}
+
+static void test_send_traced(char what)
+{
+    VMP_CHECK(uct_ep_am_short(test_ep, TEST_AM_ID, what, NULL, 0) == UCS_OK);
+}
+
+/* After a purge UCP replays what it kept, without the fences between. */
+static void test_pending_replay(void)
+{
+    test_req_t reqs[2] = {
+        {{test_req_func, {0}}, 1, 'c', 0, 0, NULL},
+        {{test_req_func, {0}}, 1, 'd', 0, 0, NULL}
+    };
+    char setup[2] = "w";
+
+    test_num_msgs = 0;
+    uct_ep_pending_purge(test_ep, test_purged, NULL);
+    fake_core.trace[0] = '\0';
+    fake_core.room     = 3;
+    test_progress();
+    VMP_CHECK(uct_ep_am_bcopy(test_ep, TEST_SETUP_ID, test_pack, setup, 0) > 0);
+    VMP_CHECK(fake_core.trace[0] == '\0');
+    test_send_traced('a');
+    test_send_traced('b');
+    VMP_CHECK(uct_ep_pending_add(test_ep, &reqs[0].super, 0) == UCS_OK);
+    VMP_CHECK(uct_ep_pending_add(test_ep, &reqs[1].super, 0) == UCS_OK);
+    fake_core.room = 100;
+    test_progress();
+    test_check_fence('a', 'b');
+    test_check_fence('b', 'c');
+    test_check_fence('c', 'd');
+
+    /* over */
+    test_send_traced('x');
+    test_progress();
+    fake_core.trace[0] = '\0';
+    test_send_traced('y');
+    test_send_traced('z');
+    VMP_CHECK(!strcmp(fake_core.trace, "yz"));
+    test_progress();
+}
+
 /* What a completion callback sends does not overtake what waits. */
 static void test_pending_reply(void)
 {
@@ -501,14 +551,6 @@ static void test_pending_reply(void)
     test_progress();
     test_progress();
     VMP_CHECK(!strcmp(fake_core.trace, "abbcd"));
-}
-
-static void test_check_fence(char before, char after)
-{
-    const char *fence = strchr(strchr(fake_core.trace, before), '|');
-
-    VMP_CHECK(fence != NULL);
-    VMP_CHECK(strchr(fake_core.trace, after) > fence);
 }
 
 /* UCP flushes and fences interfaces while requests wait. */
@@ -607,6 +649,8 @@ static void test_start(void)
                               UCT_PROGRESS_SEND | UCT_PROGRESS_RECV);
     VMP_CHECK(uct_iface_set_am_handler(test_iface, TEST_AM_ID, test_am, NULL,
                                        0) == UCS_OK);
+    VMP_CHECK(uct_iface_set_am_handler(test_iface, TEST_SETUP_ID, test_am, NULL,
+                                       0) == UCS_OK);
     test_ep = test_connect(test_iface);
 }
 
@@ -630,6 +674,7 @@ int main(void)
     test_receive_buffers();
     test_pending();
     test_pending_fence();
+    test_pending_replay();
     test_pending_reply();
     test_failure();
     test_destroy_in_request();

@@ -34,7 +34,7 @@
     UCT_VMP_ABI_STRING(UCT_VERNO_MAJOR) "." UCT_VMP_ABI_STRING(UCT_VERNO_MINOR)
 
 
-/* Returns the size that the dynamic symbol table states, 0 if it is not there. */
+/* The size that the dynamic symbol table states, 0 if it is not there. */
 static size_t uct_vmp_abi_symbol_size(void *handle, const char *name)
 {
     const ElfW(Sym) *symbol = NULL;
@@ -198,8 +198,8 @@ int uct_vmp_abi_judge(const uct_vmp_abi_facts_t *facts, char *reason,
 
         if (sizes[i].found == 0) {
             return uct_vmp_abi_refuse(facts, reason, max,
-                                      "the size of a %s cannot be found in this "
-                                      "process's UCX", sizes[i].name);
+                                      "the size of a %s cannot be found in "
+                                      "this process's UCX", sizes[i].name);
         }
 
         return uct_vmp_abi_refuse(facts, reason, max,

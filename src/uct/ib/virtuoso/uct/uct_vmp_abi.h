@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 
-/* ---- Features by minor ---------------------------------------------------- */
+/* ---- Features by minor -------------------------------------------------- */
 
 #if (UCT_VERNO_MAJOR == 1) && (UCT_VERNO_MINOR == 13)
 
@@ -99,7 +99,7 @@ and 1.18; see the table in uct_vmp_abi.h"
 #endif
 
 
-/* ---- Memory domain -------------------------------------------------------- */
+/* ---- Memory domain ------------------------------------------------------ */
 
 typedef struct uct_component uct_component_t;
 
@@ -258,7 +258,7 @@ struct uct_md {
 };
 
 
-/* ---- Component and transport ---------------------------------------------- */
+/* ---- Component and transport -------------------------------------------- */
 
 #if UCT_VMP_ABI_RKEY_COMPARE
 typedef struct uct_rkey_compare_params {
@@ -329,7 +329,7 @@ typedef struct uct_tl {
 } uct_tl_t;
 
 
-/* ---- Worker, interface, endpoint ------------------------------------------ */
+/* ---- Worker, interface, endpoint ---------------------------------------- */
 
 /* What stands behind a uct_worker_h. */
 typedef struct uct_priv_worker {
@@ -464,7 +464,7 @@ typedef struct uct_base_ep {
 } uct_base_ep_t;
 
 
-/* ---- Functions and tables that libuct exports ------------------------------ */
+/* ---- Functions and tables that libuct exports --------------------------- */
 
 /* All of them are weak references: the module loads on any UCX, finds out what
  * it is on, and refuses instead of failing to be linked. */
@@ -513,7 +513,7 @@ ucs_status_t uct_base_ep_am_short_iov(uct_ep_h ep, uint8_t id,
                                       size_t iovcnt) UCT_VMP_ABI_WEAK;
 
 
-/* ---- What must hold -------------------------------------------------------- */
+/* ---- What must hold ----------------------------------------------------- */
 
 #define UCT_VMP_ABI_ASSERT_SIZE(_type, _size) \
     _Static_assert(sizeof(_type) == (_size), "size of " #_type)

@@ -76,8 +76,8 @@ static uct_tl_t uct_vmp_tl = {
     }
 };
 
-/* There is no counterpart: UCX keeps pointers to the component for ever, and the
- * module is linked so that it is never unloaded. */
+/* There is no counterpart: UCX keeps pointers to the component for ever, and
+ * the module is linked so that it is never unloaded. */
 static void __attribute__((constructor)) uct_vmp_load(void)
 {
     if (!uct_vmp_abi_check()) {

@@ -27,8 +27,9 @@ ucs_config_field_t uct_vmp_md_config_table[] = {
      UCS_CONFIG_TYPE_TABLE(uct_md_config_table)},
 
     {"RCACHE", "y",
-     "Keep memory registrations for reuse, by UCX's registration cache. Has an\n"
-     "effect only with versions of UCX that do not do so by themselves (1.13).",
+     "Keep memory registrations for reuse, by UCX's registration cache. Has\n"
+     "an effect only with versions of UCX that do not cache them by themselves\n"
+     "(1.13).",
      ucs_offsetof(uct_vmp_md_config_t, rcache), UCS_CONFIG_TYPE_BOOL},
 
     {NULL}

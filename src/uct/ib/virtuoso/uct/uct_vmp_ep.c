@@ -49,6 +49,9 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
     self->is_dispatching = 0;
     self->has_sent       = 0;
     self->is_barred      = 0;
+    self->strict_seq     = 0;
+    self->is_strict      = 0;
+    self->is_replaying   = 0;
     memset(&self->core, 0, sizeof(self->core));
     return (ucs_status_t)vmp_ep_create(iface->core, &rail, &addr, &self->core);
 }
@@ -149,7 +152,7 @@ ssize_t uct_vmp_ep_am_bcopy(uct_ep_h tl_ep, uint8_t id,
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
 
-    if (!uct_vmp_ep_may_send(ep)) {
+    if (!uct_vmp_ep_may_send_am(ep, id)) {
         return UCS_ERR_NO_RESOURCE;
     }
 

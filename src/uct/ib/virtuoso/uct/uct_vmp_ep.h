@@ -20,11 +20,16 @@ typedef struct uct_vmp_ep {
     unsigned          num_pending;      /**< That wait or run */
     uint32_t          fence_gen;        /**< Interface's fence that what was
                                              sent last comes after */
+    uint32_t          strict_seq;       /**< Progress during which the replay
+                                             began */
     int               *destroyed_p;     /**< Set when the endpoint goes away
                                              while a request of it runs */
     uint8_t           is_dispatching;   /**< A pending request runs */
     uint8_t           has_sent;         /**< And was let through once */
     uint8_t           is_barred;        /**< And was refused to keep order */
+    uint8_t           is_strict;        /**< Fences may be missing, see
+                                             uct_vmp_pending.c */
+    uint8_t           is_replaying;     /**< And UCP replays requests */
 } uct_vmp_ep_t;
 
 
@@ -39,14 +44,18 @@ static inline uct_vmp_iface_t *uct_vmp_ep_iface(const uct_vmp_ep_t *ep)
                             super.super);
 }
 
-/** uct_vmp_ep_may_send() of an endpoint with waiting requests. */
-int uct_vmp_ep_may_send_pending(uct_vmp_ep_t *ep);
+/** uct_vmp_ep_may_send() where something is out of the ordinary. */
+int uct_vmp_ep_may_send_slow(uct_vmp_ep_t *ep);
 
 /** Order: nothing may overtake the requests that wait. */
 static inline int uct_vmp_ep_may_send(uct_vmp_ep_t *ep)
 {
-    return ucs_likely(ep->num_pending == 0) || uct_vmp_ep_may_send_pending(ep);
+    return ucs_likely((ep->num_pending | ep->is_strict) == 0) ||
+           uct_vmp_ep_may_send_slow(ep);
 }
+
+/** The same for an active message. */
+int uct_vmp_ep_may_send_am(uct_vmp_ep_t *ep, uint8_t id);
 
 
 /* Endpoint methods; see uct_iface_ops_t. */

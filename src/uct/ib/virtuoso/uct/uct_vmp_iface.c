@@ -226,8 +226,11 @@ static int uct_vmp_iface_is_reachable(const uct_iface_h tl_iface,
 
 static unsigned uct_vmp_iface_progress(uct_iface_h tl_iface)
 {
-    return vmp_iface_progress(ucs_container_of(tl_iface, uct_vmp_iface_t,
-                                               super.super)->core);
+    uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
+                                              super.super);
+
+    ++iface->progress_seq;
+    return vmp_iface_progress(iface->core);
 }
 
 static ucs_status_t uct_vmp_iface_flush(uct_iface_h tl_iface, unsigned flags,
@@ -445,6 +448,7 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
     self->release_desc.cb = uct_vmp_iface_release_desc;
     self->num_pending     = 0;
     self->fence_gen       = 0;
+    self->progress_seq    = 0;
 
     status = (ucs_status_t)uct_vmp_config_to_params(config, &core_params);
     if (status != UCS_OK) {

@@ -20,7 +20,8 @@ typedef struct uct_vmp_iface {
     size_t           rx_headroom;   /**< Bytes UCX wants before a message */
     uct_recv_desc_t  release_desc;  /**< Gives kept buffers back */
     unsigned         num_pending;   /**< Requests that wait on endpoints */
-    uint32_t         fence_gen;     /**< Counts iface_fence() */
+    uint32_t         fence_gen;     /**< Counts fences; see uct_vmp_pending.c */
+    uint32_t         progress_seq;  /**< Counts progress */
     double           bandwidth;     /**< What UCX is told, bytes/s */
     double           latency;       /**< The same, seconds */
     double           overhead;      /**< The same, seconds */

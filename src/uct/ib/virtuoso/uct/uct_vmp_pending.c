@@ -17,7 +17,16 @@
  * still waits. So the interface counts its fences and a request remembers the
  * count of when it was queued: where the count of what is sent changes, a fence
  * of the endpoint goes between.
+ *
+ * While UCP makes itself known to the peer's UCP it keeps requests in a queue of
+ * its own, of which neither requests nor fences between them are seen here, and
+ * replays them in one go when the answer comes. It purges the endpoint when that
+ * begins. So from a purge until that replay is over there is a fence between any
+ * two operations, UCP's own messages of that time aside.
  */
+
+/* The message by which UCP makes itself known. */
+#define UCT_VMP_UCP_AM_ID_WIREUP 1
 
 /* What a request that waits carries in UCX's private bytes. */
 typedef struct uct_vmp_pending_priv {
@@ -86,10 +95,42 @@ static void uct_vmp_pending_done(uct_vmp_ep_t *ep)
     --uct_vmp_ep_iface(ep)->num_pending;
 }
 
-int uct_vmp_ep_may_send_pending(uct_vmp_ep_t *ep)
+/* A send other than of UCP's set-up while fences may be missing. */
+static void uct_vmp_pending_strict(uct_vmp_ep_t *ep)
+{
+    uint32_t progress_seq = uct_vmp_ep_iface(ep)->progress_seq;
+
+    if (ep->is_replaying && (ep->strict_seq != progress_seq)) {
+        ep->is_strict = 0; /* the replay was before that progress */
+        return;
+    }
+
+    ep->is_replaying = 1;
+    ep->strict_seq   = progress_seq;
+    vmp_ep_fence(&ep->core);
+}
+
+int uct_vmp_ep_may_send_am(uct_vmp_ep_t *ep, uint8_t id)
+{
+    if (ucs_unlikely(ep->is_strict) && (id == UCT_VMP_UCP_AM_ID_WIREUP)) {
+        return (ep->num_pending == 0) || ep->is_dispatching;
+    }
+
+    return uct_vmp_ep_may_send(ep);
+}
+
+int uct_vmp_ep_may_send_slow(uct_vmp_ep_t *ep)
 {
     if (ep->core.is_failed) {
         return 1; /* for it to fail */
+    }
+
+    if (ep->is_strict) {
+        uct_vmp_pending_strict(ep);
+    }
+
+    if (ep->num_pending == 0) {
+        return 1;
     }
 
     if (!ep->is_dispatching) {
@@ -128,6 +169,10 @@ ucs_status_t uct_vmp_ep_pending_add(uct_ep_h tl_ep, uct_pending_req_t *req,
         ep->fence_gen = iface->fence_gen;
     }
 
+    if (ep->is_strict) {
+        ++iface->fence_gen;
+    }
+
     uct_vmp_pending_priv(req)->fence_gen = iface->fence_gen;
     uct_vmp_pending_push_tail(ep, req);
     ++ep->num_pending;
@@ -151,6 +196,9 @@ void uct_vmp_ep_pending_purge(uct_ep_h tl_ep, uct_pending_purge_callback_t cb,
     if (!ep->is_dispatching) {
         uct_vmp_pending_fence(ep, uct_vmp_ep_iface(ep)->fence_gen);
     }
+
+    ep->is_strict    = 1;
+    ep->is_replaying = 0;
     vmp_ep_cancel_wait(&ep->core);
 }
 
