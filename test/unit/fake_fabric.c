@@ -68,6 +68,10 @@ static void fake_wr_end(vmp_port_qp_t *qp, vmp_wc_status_t status)
 
 int vmp_port_qp_error(vmp_port_qp_t *qp)
 {
+    if (qp->is_stuck) {
+        return -1;
+    }
+
     qp->is_error = 1;
     while (qp->head != NULL) {
         fake_wr_end(qp, VMP_WC_FLUSHED);
@@ -83,7 +87,7 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
     fake_cqe_t *cqe;
 
     /* R6: drained before, unless the whole interface goes */
-    VMP_CHECK((qp->port->ctl == NULL) || !qp->is_connected ||
+    VMP_CHECK((qp->port->ctl == NULL) || !qp->is_connected || qp->is_stuck ||
               ((qp->head == NULL) && (qp->cqes == 0)));
     while ((wr = qp->head) != NULL) {
         qp->head = wr->next;

@@ -57,6 +57,7 @@ struct vmp_port_qp {
     uint64_t             last_exec;
     vmp_wc_status_t      kill;      /**< Next WR fails so; 0: none */
     int                  is_mute;   /**< Nothing moves */
+    int                  is_stuck;  /**< Cannot be moved to ERR */
     uint64_t             num_wrs;
 };
 

@@ -182,6 +182,31 @@ static void test_check_dead(uint64_t seed)
     world_end();
 }
 
+/* The device does not move a QP to ERR: no completions come, yet all that was
+ * in flight ends */
+static void test_stuck(uint64_t seed)
+{
+    comp_t comp = {0};
+    stream_t stream;
+
+    world_begin("stuck QP", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    stream_qp(&stream, 0)->is_mute  = 1;
+    stream_qp(&stream, 0)->is_stuck = 1;
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    VMP_CHECK(stream_send(&stream, SEND_ZCOPY, 100, &comp) == VMP_INPROGRESS);
+    vmp_conn_fail(stream.ep.conn, VMP_ERR_IO_ERROR);
+    world_until(stream.failed == 1, 1000);
+    VMP_CHECK((comp.calls == 1) && (comp.status == VMP_ERR_IO_ERROR));
+    stream_close(&stream);
+    world_run(5000000000ul);
+    VMP_CHECK((count_qps(0) == 0) && (count_qps(1) == 0));
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
@@ -192,5 +217,6 @@ int main(void)
     test_late_ep(seed, 0);
     test_late_ep(seed, 1);
     test_check_dead(seed);
+    test_stuck(seed);
     return 0;
 }

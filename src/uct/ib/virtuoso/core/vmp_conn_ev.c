@@ -186,7 +186,7 @@ static void vmp_conn_path_event(vmp_conn_t *conn, const vmp_ev_t *ev)
     if (ev->type == VMP_EV_PATH_UP) {
         vmp_path_up(path);
     } else if (ev->type == VMP_EV_PATH_DOWN) {
-        vmp_path_down(path);
+        vmp_path_down(path, ev->is_stuck);
     }
 }
 

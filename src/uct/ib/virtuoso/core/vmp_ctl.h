@@ -99,6 +99,9 @@ typedef struct vmp_ev {
     vmp_port_qp_t    *qp;           /**< PATH_READY, PATH_UP. Owned by control;
                                          post on it until PATH_DOWN (then
                                          at most one marker, to drain) */
+    uint8_t          is_stuck;      /**< PATH_DOWN: the device did not move the
+                                         QP to ERR (the port has logged why): no
+                                         completion can be waited for */
     uint8_t          num_paths;     /**< CONN_PEER: agreed maximum */
     uint32_t         peer_conn;     /**< CONN_PEER: peer's slot, */
     uint32_t         peer_incarn;   /**< and incarnation, for frames */

@@ -75,6 +75,7 @@ typedef struct vmp_ctl_path {
     uint8_t              state;             /**< vmp_ctl_path_state_t */
     uint8_t              is_connected;      /**< QP left INIT */
     uint8_t              is_announced;      /**< The application knows it */
+    uint8_t              is_stuck;          /**< Cannot be moved to ERR */
     uint8_t              is_drained;
     uint8_t              in_quarantine;
 } vmp_ctl_path_t;

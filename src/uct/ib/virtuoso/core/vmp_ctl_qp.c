@@ -17,7 +17,8 @@ void vmp_ctl_path_event(const vmp_ctl_path_t *path, vmp_ev_type_t type)
         .remote_rail = path->remote_rail,
         .epoch       = path->epoch,
         .entropy     = path->entropy,
-        .qp          = path->qp
+        .qp          = path->qp,
+        .is_stuck    = path->is_stuck
     };
 
     vmp_ctl_ev_push(path->conn, type, &ev);
@@ -129,7 +130,7 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
         return;
     }
 
-    vmp_port_qp_error(path->qp);
+    path->is_stuck = (vmp_port_qp_error(path->qp) != 0);
     vmp_debug("vmp: %s: path %u epoch %u (entropy 0x%x, QP 0x%x) out of use",
               vmp_ctl_conn_str(conn, str), path->index, path->epoch,
               path->entropy, vmp_port_qp_num(path->qp));

@@ -471,7 +471,7 @@ static unsigned vmp_path_finish(vmp_path_t *path)
     return 1;
 }
 
-void vmp_path_down(vmp_path_t *path)
+void vmp_path_down(vmp_path_t *path, int is_stuck)
 {
     char str[VMP_PATH_STR_MAX];
 
@@ -485,7 +485,8 @@ void vmp_path_down(vmp_path_t *path)
         return;
     }
 
-    path->state = VMP_PATH_DOWN;
+    path->state    = VMP_PATH_DOWN;
+    path->is_stuck = is_stuck;
     vmp_path_disable(path);
 }
 
@@ -509,7 +510,7 @@ static unsigned vmp_path_drain(vmp_path_t *path, uint64_t now)
         return 0;
     }
 
-    if (path->rail->is_broken) {
+    if (path->rail->is_broken || path->is_stuck) {
         /* nothing more will ever be known */
         return vmp_path_finish(path);
     }

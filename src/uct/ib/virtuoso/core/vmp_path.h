@@ -78,6 +78,7 @@ struct vmp_path {
     uint8_t             state;
     uint8_t             is_error;   /**< An error completion came */
     uint8_t             is_marked;  /**< Drain marker was posted */
+    uint8_t             is_stuck;   /**< QP could not be moved to ERR */
     uint64_t            down_time;  /**< When it went out of use, ns */
     vmp_link_t          draining;   /**< In iface->draining */
     vmp_link_t          forcing;    /**< In rail->forcing */
@@ -98,8 +99,8 @@ void vmp_path_free(vmp_path_t *path);
 /** It may send from now on. */
 void vmp_path_up(vmp_path_t *path);
 
-/** Its QP is in ERR. */
-void vmp_path_down(vmp_path_t *path);
+/** Its QP is in ERR; or is stuck: then nothing is waited for. */
+void vmp_path_down(vmp_path_t *path, int is_stuck);
 
 /** End paths that are drained. Return how many. */
 unsigned vmp_path_progress(vmp_iface_t *iface);
