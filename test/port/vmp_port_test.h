@@ -80,6 +80,9 @@ size_t make_dgram(test_dgram_t *dgram, uint32_t tag, size_t length);
 /** Threads of this process. */
 unsigned num_threads(void);
 
+/** Whether this process has so many threads, now or within a second. */
+int threads_are(unsigned num);
+
 void test_params(vmp_port_md_t *md);
 void test_mem(vmp_port_md_t *md);
 void test_rc(vmp_port_md_t *md, int gid_index);

@@ -112,7 +112,7 @@ void test_ud(vmp_port_md_t *md, int gid_index)
     num_errors = 0;
     end_open(&a, md, gid_index);
     end_open(&b, md, gid_index);
-    CHECK(num_threads() == base_threads + 1);
+    CHECK(threads_are(base_threads + 1));
 
     for (i = 0; i < a.attr.num_ud; ++i) {
         for (j = 0; j < b.attr.num_ud; ++j) {
@@ -155,7 +155,7 @@ void test_ud(vmp_port_md_t *md, int gid_index)
     end_close(&a);
     end_close(&b);
     CHECK(num_errors == 0);
-    CHECK(num_threads() == base_threads);
+    CHECK(threads_are(base_threads));
 }
 
 /** A control QP that dies comes back. */
@@ -257,12 +257,12 @@ void test_helper(vmp_port_md_t *md)
     check_thread_name();
     test_timer(&end);
     end_close(&end);
-    CHECK(num_threads() == base_threads);
+    CHECK(threads_are(base_threads));
 
     /* Alone, so that the thread starts and ends each time */
     start = vmp_verbs_now();
     start_stop(md);
-    CHECK(num_threads() == base_threads);
+    CHECK(threads_are(base_threads));
     say("helper started and stopped %u times: %.1f ms", NUM_STARTS,
         (double)(vmp_verbs_now() - start) * 1e-6);
 
@@ -272,7 +272,7 @@ void test_helper(vmp_port_md_t *md)
     for (i = 0; i < NUM_THREADS; ++i) {
         CHECK(pthread_join(threads[i], NULL) == 0);
     }
-    CHECK(num_threads() == base_threads);
+    CHECK(threads_are(base_threads));
     CHECK(num_errors == 0);
     say("%u threads with a port each: ok", NUM_THREADS);
 }
