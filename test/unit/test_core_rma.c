@@ -45,6 +45,12 @@ static void send_zcopy(stream_t *stream)
     stream_send(stream, SEND_ZCOPY, 400, NULL);
 }
 
+/* As many as there is room for */
+static void send_shorts(stream_t *stream)
+{
+    while (stream_send(stream, SEND_SHORT, 16, NULL) == VMP_OK);
+}
+
 /* Pieces of [offset, offset + length) of a region */
 static unsigned split(const region_t *region, size_t offset, size_t length,
                       vmp_iov_t *iov)
@@ -231,6 +237,40 @@ static void test_share(uint64_t seed)
     world_until(comp.calls == 100, 1000);
     vmp_ep_cancel_wait(&stream.ep);
     flush(&stream);
+    stream_close(&stream);
+    region_free(&local);
+    region_free(&remote);
+    world_end();
+}
+
+/* And a put gets through while messages take all the room there is */
+static void test_share_put(uint64_t seed)
+{
+    comp_t comp = {0};
+    region_t local;
+    region_t remote;
+    stream_t stream;
+    vmp_iov_t iov;
+
+    world_begin("a put beside messages", seed);
+    world_params.num_paths     = 1;
+    world_params.port.sq_depth = 16;
+    world_open(2);
+    region_make(&local, REGION, 1);
+    region_make(&remote, REGION, 2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    stream.keep_waiting = 1;
+    stream.on_ready     = send_shorts;
+    vmp_ep_wait_ready(&stream.ep);
+    world_until(world_nodes[1].received > 1000, 1000);
+    iov = (vmp_iov_t){local.data, REGION, &local.mem};
+    VMP_CHECK(vmp_ep_put_zcopy(&stream.ep, &iov, 1, (uintptr_t)remote.data,
+                               &remote.rkey, &comp) == VMP_INPROGRESS);
+    world_until(comp.calls == 1, 1000);
+    vmp_ep_cancel_wait(&stream.ep);
+    flush(&stream);
+    VMP_CHECK(!memcmp(local.data, remote.data, REGION));
     stream_close(&stream);
     region_free(&local);
     region_free(&remote);
@@ -540,6 +580,7 @@ int main(void)
 
     test_parallel(seed);
     test_share(seed);
+    test_share_put(seed);
     test_fence(seed);
     test_fence_pin(seed);
     test_flush(seed);

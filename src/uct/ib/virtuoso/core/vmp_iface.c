@@ -369,6 +369,7 @@ void vmp_iface_rail_broken(vmp_iface_t *iface, unsigned rail)
 unsigned vmp_iface_progress(vmp_iface_t *iface)
 {
     unsigned count = 0;
+    unsigned ready = 0;
     unsigned i;
 
     if (vmp_unlikely(iface->in_progress)) {
@@ -397,10 +398,11 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
         /* the windows that opened go to chunks and to waiting endpoints in
          * turn: neither starves the other */
         if (iface->is_ready_first) {
-            count += vmp_iface_ready(iface);
+            ready  = vmp_iface_ready(iface);
+            count += ready;
         }
 
-        if (vmp_rma_progress(iface) > 0) {
+        if ((vmp_rma_progress(iface) > 0) || (ready > 0)) {
             iface->is_ready_first ^= 1;
         }
     }
