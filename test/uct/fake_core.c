@@ -62,6 +62,7 @@ fake_core_t fake_core = {
 
 static vmp_iface_t *fake_ifaces = NULL;
 static uint64_t fake_next_id    = 100;
+static vmp_ep_t *fake_running   = NULL; /* its ep_ready is being called */
 
 
 /* Devices and memory ------------------------------------------------------- */
@@ -204,6 +205,7 @@ static void fake_complete(vmp_iface_t *iface, fake_comp_t *comp)
 
 unsigned vmp_iface_progress(vmp_iface_t *iface)
 {
+    int again;
     unsigned count = 0;
     vmp_ep_t *ep, *next;
     fake_comp_t *comp;
@@ -230,10 +232,15 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
     while ((ep = next) != NULL) {
         next           = ep->ready_next;
         ep->ready_next = NULL;
-        ep->is_waiting = 0;
-        if (iface->params.ops->ep_ready(iface->params.arg, ep)) {
-            vmp_ep_wait_ready(ep);
+        fake_running   = ep;
+        again          = iface->params.ops->ep_ready(iface->params.arg, ep);
+        if (fake_running == ep) {
+            ep->is_waiting = 0;
+            if (again) {
+                vmp_ep_wait_ready(ep);
+            }
         }
+        fake_running = NULL;
     }
 
     return count;
@@ -554,6 +561,10 @@ void vmp_ep_wait_ready(vmp_ep_t *ep)
 void vmp_ep_cancel_wait(vmp_ep_t *ep)
 {
     vmp_ep_t **link = &ep->conn->iface->waiting;
+
+    if (fake_running == ep) {
+        fake_running = NULL; /* as in the core: it waits no more */
+    }
 
     while ((*link != NULL) && (*link != ep)) {
         link = &(*link)->ready_next;

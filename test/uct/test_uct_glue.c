@@ -615,6 +615,35 @@ static void test_destroy_in_request(void)
     test_ep = NULL;
 }
 
+/* A request that purges what waits behind it, and itself finds no room */
+static ucs_status_t test_purging_func(uct_pending_req_t *super)
+{
+    test_req_t *req = ucs_container_of(super, test_req_t, super);
+    char order[8]   = "";
+
+    if (req->close) {
+        req->close = 0;
+        uct_ep_pending_purge(test_ep, test_purged, order);
+        return UCS_ERR_NO_RESOURCE;
+    }
+
+    return test_req_func(super);
+}
+
+static void test_purge_in_request(void)
+{
+    test_req_t req = {{test_purging_func, {0}}, 1, 'p', 0, 1, NULL};
+
+    fake_core.room = 0;
+    VMP_CHECK(uct_ep_pending_add(test_ep, &req.super, 0) == UCS_OK);
+    fake_core.room = 1;
+    test_progress();
+    VMP_CHECK(!req.close);
+    test_progress();
+    VMP_CHECK(req.left == 0);
+    test_progress();
+}
+
 static void test_find_component(void)
 {
     uct_component_h *components;
@@ -677,6 +706,7 @@ int main(void)
     test_pending_replay();
     test_pending_reply();
     test_failure();
+    test_purge_in_request();
     test_destroy_in_request();
     test_stop();
     printf("ok\n");

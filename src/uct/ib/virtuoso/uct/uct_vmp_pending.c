@@ -234,9 +234,12 @@ int uct_vmp_ep_pending_dispatch(void *arg, vmp_ep_t *core_ep)
             continue;
         }
 
-        /* In progress means that it sent something and has more to send. */
+        /* In progress means that it sent something and has more to send. It may
+         * have purged the queue, which ends the wait. */
         uct_vmp_pending_push_head(ep, req);
-        if ((status != UCS_INPROGRESS) && !ep->is_barred) {
+        vmp_ep_wait_ready(&ep->core);
+        if ((status != UCS_INPROGRESS) &&
+            !(ep->is_barred && vmp_ep_is_ready(&ep->core))) {
             return 1;
         }
     }
