@@ -48,7 +48,7 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
 
     {"SPREAD_THRESH", "4k",
      "Operations longer than this are spread over the paths; shorter ones use\n"
-     "the currently best path.",
+     "the first path that is up.",
      ucs_offsetof(uct_vmp_iface_config_t, spread_thresh),
      UCS_CONFIG_TYPE_MEMUNITS},
 
