@@ -236,6 +236,25 @@ void vmp_port_wake(vmp_port_t *port)
     port->ctl_time = fake_time;
 }
 
+int vmp_port_event_fd(vmp_port_t *port)
+{
+    (void)port;
+    return -1;
+}
+
+vmp_status_t vmp_port_event_arm(vmp_port_t *port, unsigned events,
+                                uint64_t deadline)
+{
+    return (((events & VMP_PORT_EVENT_TX) && (port->tx.head != NULL)) ||
+            ((events & VMP_PORT_EVENT_RX) && (port->rx.head != NULL)) ||
+            (deadline <= fake_time)) ? VMP_ERR_BUSY : VMP_OK;
+}
+
+void vmp_port_event_signal(vmp_port_t *port)
+{
+    (void)port;
+}
+
 uint64_t vmp_port_now(vmp_port_t *port)
 {
     (void)port;

@@ -159,6 +159,29 @@ void vmp_port_close(vmp_port_t *port);
  *  connection set-up, never per message. [app] */
 void vmp_port_wake(vmp_port_t *port);
 
+#define VMP_PORT_EVENT_TX  0x1              /**< A send completed */
+#define VMP_PORT_EVENT_RX  0x2              /**< A frame came in */
+
+/** File descriptor for poll() or epoll: readable when something armed for has
+ *  happened. -1: the port has none (sim). [setup] */
+int vmp_port_event_fd(vmp_port_t *port);
+
+/**
+ * Ask for an event at the next completion of the kinds in `events`, at the next
+ * vmp_port_event_signal(), and at time `deadline` (ns, UINT64_MAX: none). It
+ * takes back what was asked for and has not happened, and what has happened.
+ *
+ * [app] Some system calls: for who is about to sleep.
+ * @return VMP_OK: armed, and nothing was there. VMP_ERR_BUSY: something is there
+ *         already: poll, then ask again.
+ */
+vmp_status_t vmp_port_event_arm(vmp_port_t *port, unsigned events,
+                                uint64_t deadline);
+
+/** Something for the application's thread (an event of control's). Cheap when
+ *  not armed. [helper] */
+void vmp_port_event_signal(vmp_port_t *port);
+
 /** Monotonic time, ns. For set-up and progress, not per message. */
 uint64_t vmp_port_now(vmp_port_t *port);
 
