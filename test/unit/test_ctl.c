@@ -457,6 +457,57 @@ static void test_foreign(void)
     world_cleanup();
 }
 
+/* Keeps what node 0 sends to node 1 */
+static uint8_t  astray[64][VMP_CTL_MAX_LEN];
+static size_t   astray_len[64];
+static unsigned num_astray;
+
+static void tap_astray(unsigned node, const void *data, size_t length)
+{
+    if ((node == 0) && (num_astray < 64)) {
+        memcpy(astray[num_astray], data, length);
+        astray_len[num_astray++] = length;
+    }
+}
+
+/* What was meant for node 1 comes to node 2, or back to node 0 itself: neither
+ * can speak for node 1, neither while it connects nor later */
+static void test_astray(int is_connecting)
+{
+    unsigned to, i;
+
+    begin(15);
+    node_open(2, 30);
+    num_astray = 0;
+    world.tap  = tap_astray;
+    if (is_connecting) {
+        world.is_ud_dead[1][0] = world.is_ud_dead[1][1] = 1;
+        world.is_ud_dead[1][2] = world.is_ud_dead[1][3] = 1;
+    }
+    app_connect(0, 1);
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    if (!is_connecting) {
+        app_cmd(0, slot_of(0, 1), VMP_CMD_WANT_PATHS, 2);
+        world_run(100 * MSEC);
+    }
+    world.tap = NULL;
+    VMP_CHECK(num_astray > 1);
+    for (to = 0; to < 3; to += 2) {
+        for (i = 0; i < num_astray; i++) {
+            world_inject(to, astray[i], astray_len[i]);
+        }
+    }
+    world_run(100 * MSEC);
+    memset(world.is_ud_dead, 0, sizeof(world.is_ud_dead));
+    world_run(2 * SEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    VMP_CHECK(world.nodes[1].num_failed == 0);
+    app_check_pair(0, 1, is_connecting ? 1 : 2);
+    node_close(2);
+    world_cleanup();
+}
+
 /* GOODBYE overtakes the CONNECT of the same connection */
 static void test_late_connect(void)
 {
@@ -507,6 +558,8 @@ int main(void)
     test_stale();
     test_foreign();
     test_late_connect();
+    test_astray(0);
+    test_astray(1);
 
     printf("test_ctl: ok\n");
     return 0;

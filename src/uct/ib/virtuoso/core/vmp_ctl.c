@@ -211,6 +211,24 @@ static int is_from_peer(const vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
            (msg->src_incarn == conn->peer_incarn);
 }
 
+/* STALE is also said by who has the number of a control QP of a peer that is
+ * gone. Others, to whom a datagram went astray, know nothing of that peer. */
+static int is_from_peers_qp(const vmp_ctl_conn_t *conn,
+                            const vmp_ctl_msg_t *msg)
+{
+    unsigned i;
+
+    for (i = 0; i < conn->iface.num_ud; i++) {
+        if ((conn->iface.ud_qpn[i] == msg->src_qpn) &&
+            (conn->rail.lid == msg->src_rail.lid) &&
+            (memcmp(conn->rail.gid, msg->src_rail.gid,
+                    sizeof(conn->rail.gid)) == 0)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void recv_on_conn(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
                          uint8_t role, uint64_t now)
 {
@@ -220,6 +238,16 @@ static void recv_on_conn(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
     if ((conn == NULL) || (conn->peer_id != msg->src_id) ||
         (conn->role != role)) {
         vmp_ctl_answer(ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
+        return;
+    }
+
+    if ((msg->reason == VMP_REASON_STALE) &&
+        ((msg->type == VMP_CTL_GOODBYE) || (msg->type == VMP_CTL_REJECT)) &&
+        !is_from_peers_qp(conn, msg)) {
+        vmp_debug("vmp: %s(%s) of %016lx from control QP %u, which is not its, "
+                  "dropped", vmp_ctl_type_str(msg->type),
+                  vmp_ctl_reason_str(msg->reason), (unsigned long)msg->src_id,
+                  msg->src_qpn);
         return;
     }
 
