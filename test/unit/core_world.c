@@ -5,9 +5,11 @@
  */
 
 #include "core_world.h"
+#include "core/vmp_log.h"
 
 #define WORLD_HDR  8                   /* bytes: stream, sequence */
 
+uint64_t           vmp_check_seed;
 node_t             world_nodes[WORLD_MAX_NODES];
 unsigned           world_num;
 vmp_iface_params_t world_params;
@@ -81,7 +83,7 @@ static int world_am(void *arg, uint8_t am_id, void *data, size_t length,
         return 0;
     }
 
-    if (((fake_random() % 100) >= node->keep_percent) ||
+    if (((sim_random() % 100) >= node->keep_percent) ||
         (node->num_kept == WORLD_MAX_KEPT)) {
         return 0;
     }
@@ -102,7 +104,7 @@ static void world_complete(void *arg, void *ptr, vmp_status_t status)
     (void)arg;
     ++comp->calls;
     comp->status = status;
-    comp->time   = fake_now();
+    comp->time   = sim_now();
     if (comp->on_call != NULL) {
         comp->on_call(comp);
     }
@@ -154,20 +156,38 @@ static const vmp_iface_ops_t world_ops = {
 
 void world_begin(const char *name, uint64_t seed)
 {
+    sim_conf_t conf;
+
     printf("%s: seed %lu\n", name, (unsigned long)seed);
     fflush(stdout);
-    fake_init(seed);
+    vmp_check_seed = seed;
+    sim_conf_init(&conf, seed);
+    conf.hosts   = WORLD_MAX_NODES;
+    conf.max_sge = 5;
+    sim_begin(&conf);
+    if (getenv("VMP_TEST_DEBUG") != NULL) {
+        vmp_log_max_level  = VMP_LOG_DEBUG;
+        sim_conf.trace     = sim_trace_file;
+        sim_conf.trace_arg = stdout;
+    }
+
     memset(world_nodes, 0, sizeof(world_nodes));
+    world_num         = 0;
     world_next_stream = 0;
     vmp_list_init(&world_zcopies);
     world_params      = (vmp_iface_params_t){
         .port            = {
-            .num_rails   = 1,
-            .sq_depth    = 64,
-            .cq_depth    = 1024,
-            .srq_depth   = 256,
-            .num_ud      = 1,
-            .retry_count = 6
+            .num_rails     = 1,
+            .sq_depth      = 64,
+            .cq_depth      = 1024,
+            .srq_depth     = 256,
+            .num_ud        = 1,
+            .timeout       = 8,
+            .retry_count   = 6,
+            .min_rnr_timer = 1,
+            .max_rd_atomic = 8,
+            .max_inline    = 256,
+            .max_sge       = 8
         },
         .num_paths       = 4,
         .spread_thresh   = 0,
@@ -186,17 +206,28 @@ void world_begin(const char *name, uint64_t seed)
     };
 }
 
+void world_open_node(unsigned i)
+{
+    node_t *node = &world_nodes[i];
+    char name[VMP_PORT_NAME_MAX];
+    const char *names[] = {name};
+
+    VMP_CHECK(i < WORLD_MAX_NODES);
+    snprintf(name, sizeof(name), "h%ur0", i);
+    VMP_CHECK(vmp_port_md_open(names, 1, &node->md) == VMP_OK);
+    world_params.arg = node;
+    VMP_CHECK(vmp_iface_create(node->md, &world_params, &node->iface) ==
+              VMP_OK);
+    vmp_iface_query(node->iface, &node->attr);
+    world_num = (i < world_num) ? world_num : i + 1;
+}
+
 void world_open(unsigned num)
 {
     unsigned i;
 
-    VMP_CHECK(num <= WORLD_MAX_NODES);
-    world_num = num;
     for (i = 0; i < num; ++i) {
-        world_params.arg = &world_nodes[i];
-        VMP_CHECK(vmp_iface_create(NULL, &world_params,
-                                   &world_nodes[i].iface) == VMP_OK);
-        vmp_iface_query(world_nodes[i].iface, &world_nodes[i].attr);
+        world_open_node(i);
     }
 }
 
@@ -218,7 +249,11 @@ void world_end(void)
         zcopy_free(vmp_container_of(world_zcopies.next, zcopy_t, link));
     }
 
-    fake_cleanup();
+    for (i = 0; i < world_num; ++i) {
+        vmp_port_md_close(world_nodes[i].md);
+    }
+
+    sim_end();
 }
 
 static void world_step_by(uint64_t ns)
@@ -234,12 +269,12 @@ static void world_step_by(uint64_t ns)
 
         vmp_iface_progress(node->iface);
         while ((node->num_kept > 0) && !node->keep_all &&
-               ((fake_random() % 8) == 0)) {
+               ((sim_random() % 8) == 0)) {
             vmp_rx_release(node->kept[--node->num_kept]);
         }
     }
 
-    fake_step(ns);
+    sim_step(ns);
 }
 
 void world_step(void)
@@ -249,10 +284,10 @@ void world_step(void)
 
 void world_run(uint64_t ns)
 {
-    uint64_t end  = fake_now() + ns;
+    uint64_t end  = sim_now() + ns;
     uint64_t step = (ns / 1000 > WORLD_STEP) ? ns / 1000 : WORLD_STEP;
 
-    while (fake_now() < end) {
+    while (sim_now() < end) {
         world_step_by(step);
     }
 }
@@ -294,9 +329,14 @@ vmp_port_qp_t *stream_qp(stream_t *stream, unsigned path)
     return stream->ep.conn->paths[path]->qp;
 }
 
+sim_qp_t *stream_sim(stream_t *stream, unsigned path)
+{
+    return sim_qp(stream_qp(stream, path));
+}
+
 void stream_kill_path(stream_t *stream, unsigned path, vmp_wc_status_t status)
 {
-    stream_qp(stream, path)->kill = status;
+    stream_sim(stream, path)->kill = status;
 }
 
 typedef struct pack_arg {
@@ -327,8 +367,8 @@ static vmp_status_t stream_send_zcopy(stream_t *stream, size_t length,
                                       comp_t *comp)
 {
     zcopy_t *zcopy = malloc(sizeof(*zcopy) + length);
-    size_t hdr     = WORLD_HDR + (fake_random() % (length - WORLD_HDR + 1));
-    size_t part    = (length > hdr) ? fake_random() % (length - hdr) : 0;
+    size_t hdr     = WORLD_HDR + (sim_random() % (length - WORLD_HDR + 1));
+    size_t part    = (length > hdr) ? sim_random() % (length - hdr) : 0;
     vmp_iov_t iov[2];
     vmp_status_t status;
 
@@ -339,7 +379,7 @@ static vmp_status_t stream_send_zcopy(stream_t *stream, size_t length,
     zcopy->user         = comp;
     vmp_list_add_tail(&world_zcopies, &zcopy->link);
     world_fill(zcopy->data, stream->id, stream->seq, length);
-    vmp_port_mem_reg(NULL, zcopy, sizeof(*zcopy) + length, 0, 0, &zcopy->mem);
+    vmp_port_mem_reg(stream->node->md, zcopy, sizeof(*zcopy) + length, 0, 0, &zcopy->mem);
     iov[0] = (vmp_iov_t){zcopy->data + hdr, part, &zcopy->mem};
     iov[1] = (vmp_iov_t){zcopy->data + hdr + part, length - hdr - part,
                          &zcopy->mem};
@@ -392,7 +432,7 @@ vmp_status_t stream_send(stream_t *stream, send_kind_t kind, size_t length,
     return status;
 }
 
-void region_make(region_t *region, size_t size, int seed)
+void region_make(region_t *region, unsigned node, size_t size, int seed)
 {
     size_t i;
 
@@ -403,9 +443,10 @@ void region_make(region_t *region, size_t size, int seed)
         region->data[i] = (uint8_t)((i * 11) + (i >> 8) + seed);
     }
 
-    vmp_port_mem_reg(NULL, region->data, size, VMP_MEM_LOCAL_WRITE |
-                     VMP_MEM_REMOTE_WRITE | VMP_MEM_REMOTE_READ, 0,
-                     &region->mem);
+    VMP_CHECK(vmp_port_mem_reg(world_nodes[node].md, region->data, size,
+                               VMP_MEM_LOCAL_WRITE | VMP_MEM_REMOTE_WRITE |
+                               VMP_MEM_REMOTE_READ, 0,
+                               &region->mem) == VMP_OK);
     region->rkey.num_devs = 1;
     region->rkey.key[0]   = region->mem.rkey[0];
 }

@@ -7,14 +7,15 @@
 #ifndef VMP_CORE_WORLD_H_
 #define VMP_CORE_WORLD_H_
 
-#include "fake_port.h"
+#include "vmp_check.h"
 #include "core/vmp_conn.h"
+#include "port/sim/sim.h"
 
 #include <string.h>
 
 
 /**
- * Interfaces on the fake fabric, and endpoints that send messages whose stream,
+ * Interfaces on the simulated port, one a host, and endpoints that send messages whose stream,
  * order and contents every receiver checks.
  */
 #define WORLD_MAX_NODES    40
@@ -24,6 +25,7 @@
 
 
 typedef struct node {
+    vmp_port_md_t    *md;
     vmp_iface_t      *iface;
     vmp_iface_attr_t attr;
     int              is_paused;         /**< Does not progress */
@@ -67,10 +69,13 @@ extern node_t             world_nodes[WORLD_MAX_NODES];
 extern unsigned           world_num;
 extern vmp_iface_params_t world_params;
 
-/** Begin a test: defaults in world_params, a fresh fabric. */
+/** Begin a test: defaults in world_params and sim_conf, a fresh network. */
 void world_begin(const char *name, uint64_t seed);
 
-/** Make `num` interfaces. */
+/** Make the interface of a node, with world_params as they are. */
+void world_open_node(unsigned node);
+
+/** Make the interfaces of `num` nodes. */
 void world_open(unsigned num);
 
 /** Close all, and check that nothing is left. */
@@ -81,9 +86,9 @@ void world_step(void);
 /** Run until a condition holds, for at most ~`_ms` of virtual time */
 #define world_until(_cond, _ms) \
     do { \
-        uint64_t _end = fake_now() + ((_ms) * 1000000ul); \
+        uint64_t _end = sim_now() + ((_ms) * 1000000ul); \
         while (!(_cond)) { \
-            VMP_CHECK(fake_now() < _end); \
+            VMP_CHECK(sim_now() < _end); \
             world_step(); \
         } \
     } while (0)
@@ -116,13 +121,15 @@ typedef struct region {
     vmp_rkey_t rkey;
 } region_t;
 
-void region_make(region_t *region, size_t size, int seed);
+/** Of a node */
+void region_make(region_t *region, unsigned node, size_t size, int seed);
 void region_free(region_t *region);
 
 /** Fail the next operation on a path of a stream's connection */
 void stream_kill_path(stream_t *stream, unsigned path, vmp_wc_status_t status);
 
 vmp_port_qp_t *stream_qp(stream_t *stream, unsigned path);
+sim_qp_t *stream_sim(stream_t *stream, unsigned path);
 
 
 #endif

@@ -9,15 +9,15 @@
 
 static send_kind_t random_kind(size_t *length, size_t max)
 {
-    send_kind_t kind = fake_random() % SEND_KINDS;
+    send_kind_t kind = sim_random() % SEND_KINDS;
 
-    *length = 8 + (fake_random() % (max - 7));
-    if (fake_conf.max_inline == 0) {
+    *length = 8 + (sim_random() % (max - 7));
+    if (sim_conf.max_inline == 0) {
         return (kind % 2) ? SEND_BCOPY : SEND_ZCOPY;
     }
 
     if ((kind == SEND_SHORT) || (kind == SEND_SHORT_IOV)) {
-        *length = 8 + (fake_random() % 100);
+        *length = 8 + (sim_random() % 100);
     }
 
     return kind;
@@ -31,7 +31,7 @@ static void blast(stream_t *streams, unsigned num_streams, unsigned num)
     send_kind_t kind;
     stream_t *stream;
     unsigned i;
-    uint64_t end = fake_now() + 1000000000ul;
+    uint64_t end = sim_now() + 1000000000ul;
 
     for (i = 0; i < num_streams; ++i) {
         left += num - streams[i].seq;
@@ -39,7 +39,7 @@ static void blast(stream_t *streams, unsigned num_streams, unsigned num)
 
     while (left > 0) {
         for (i = 0; i < 8; ++i) {
-            stream = &streams[fake_random() % num_streams];
+            stream = &streams[sim_random() % num_streams];
             kind   = random_kind(&length, world_params.seg_size);
             if ((stream->seq < num) &&
                 (stream_send(stream, kind, length, NULL) >= 0)) {
@@ -47,11 +47,11 @@ static void blast(stream_t *streams, unsigned num_streams, unsigned num)
             }
         }
 
-        if ((fake_random() % 4) == 0) {
+        if ((sim_random() % 4) == 0) {
             world_step();
         }
 
-        VMP_CHECK(fake_now() < end);
+        VMP_CHECK(sim_now() < end);
     }
 }
 
@@ -88,18 +88,18 @@ static void test_order(uint64_t seed)
     unsigned i;
 
     world_begin("order", seed);
-    fake_conf.delay      = 500 + (fake_random() % 2000);
-    fake_conf.jitter     = fake_random() % 20000;
-    fake_conf.delay_step = fake_random() % 5000;
-    fake_conf.max_inline = (fake_random() % 4) ? 256 : 0;
-    if (fake_random() % 2) {
+    sim_conf.qp_delay      = 500 + (sim_random() % 2000);
+    sim_conf.qp_jitter     = sim_random() % 20000;
+    sim_conf.qp_delay_step = sim_random() % 5000;
+    sim_conf.max_inline = (sim_random() % 4) ? 256 : 0;
+    if (sim_random() % 2) {
         world_params.spread_thresh = 64;
     }
 
-    world_params.policy = (fake_random() % 4) ? "rr" : "single";
+    world_params.policy = (sim_random() % 4) ? "rr" : "single";
     world_open(2);
     world_nodes[0].keep_percent = 30;
-    world_nodes[1].keep_percent = fake_random() % 100;
+    world_nodes[1].keep_percent = sim_random() % 100;
     for (i = 0; i < 4; ++i) {
         stream_open(&streams[i], i & 1, !(i & 1));
     }
@@ -111,7 +111,7 @@ static void test_order(uint64_t seed)
     printf("  out of order %lu, copied out %lu, no credit %lu\n",
            counters.rx_out_of_order, counters.rx_copied_out,
            counters.tx_no_credit);
-    if (!strcmp(world_params.policy, "rr") && (fake_conf.jitter > 5000)) {
+    if (!strcmp(world_params.policy, "rr") && (sim_conf.qp_jitter > 5000)) {
         VMP_CHECK(counters.rx_out_of_order > 0);
     }
 
@@ -169,7 +169,7 @@ static void test_wrap(uint64_t seed)
     unsigned i;
 
     world_begin("wrap", seed);
-    fake_conf.jitter = 20000;
+    sim_conf.qp_jitter = 20000;
     world_open(2);
     stream_open(&streams[0], 0, 1);
     stream_open(&streams[1], 1, 0);
@@ -201,7 +201,7 @@ static void test_cq(uint64_t seed, size_t spread_thresh)
     world_begin("cq", seed);
     world_params.port.cq_depth = 64;
     world_params.spread_thresh = spread_thresh;
-    fake_conf.jitter = 3000;
+    sim_conf.qp_jitter = 3000;
     world_open(31);
     for (i = 0; i < 30; ++i) {
         stream_open(&streams[i], 0, i + 1);
@@ -228,8 +228,8 @@ static void test_srq(uint64_t seed)
     world_params.port.srq_depth = 32;
     world_params.rx_max_bufs    = 64;
     world_params.rx_window_min  = 16;
-    fake_conf.delay_step        = 4000;
-    fake_conf.jitter            = 10000;
+    sim_conf.qp_delay_step        = 4000;
+    sim_conf.qp_jitter            = 10000;
     world_open(7);
     world_nodes[6].keep_percent = 50;
     for (i = 0; i < 6; ++i) {
@@ -244,7 +244,7 @@ static void test_srq(uint64_t seed)
     }
 
     world_run(200000);
-    VMP_CHECK(fake_rnr_stalls > 0);
+    VMP_CHECK(sim_counters.rnr_naks > 0);
     world_nodes[6].is_paused = 0;
 
     blast(streams, 6, 500);
@@ -252,7 +252,7 @@ static void test_srq(uint64_t seed)
     vmp_iface_get_counters(world_nodes[6].iface, &counters);
     printf("  out of order %lu, copied out %lu, not to keep %u, RNR %lu\n",
            counters.rx_out_of_order, counters.rx_copied_out,
-           world_nodes[6].num_refused, fake_rnr_stalls);
+           world_nodes[6].num_refused, sim_counters.rnr_naks);
     VMP_CHECK(counters.rx_copied_out > 0);
     for (i = 0; i < 6; ++i) {
         stream_close(&streams[i]);
@@ -271,7 +271,7 @@ static void test_keep_all(uint64_t seed)
     world_begin("keep all", seed);
     world_params.port.srq_depth = 64;
     world_params.rx_max_bufs    = 256;
-    fake_conf.jitter            = 10000;
+    sim_conf.qp_jitter            = 10000;
     world_open(4);
     node               = &world_nodes[3];
     node->keep_percent = 100;
@@ -339,7 +339,7 @@ static void test_self(uint64_t seed)
     stream_t streams[2];
 
     world_begin("self", seed);
-    fake_conf.jitter = 10000;
+    sim_conf.qp_jitter = 10000;
     world_open(1);
     stream_open(&streams[0], 0, 0);
     stream_open(&streams[1], 0, 0);
@@ -385,7 +385,7 @@ static void test_reply(uint64_t seed)
         world_until(world_nodes[0].received == i + 1, 10);
     }
 
-    VMP_CHECK(stream_qp(&streams[0], 0)->num_wrs <= 505);
+    VMP_CHECK(stream_sim(&streams[0], 0)->num_wrs <= 505);
     VMP_CHECK(__builtin_popcountll(streams[0].ep.conn->up_mask) == 1);
     world_nodes[1].on_am = NULL;
     stream_close(&streams[0]);

@@ -23,8 +23,8 @@ typedef struct work {
 static void work_make(work_t *work)
 {
     memset(work, 0, sizeof(*work));
-    region_make(&work->local, REGION, 1);
-    region_make(&work->remote, REGION, 2);
+    region_make(&work->local, 0, REGION, 1);
+    region_make(&work->remote, 1, REGION, 2);
 }
 
 static void work_free(work_t *work)
@@ -116,8 +116,8 @@ static void test_path_failure(uint64_t seed, vmp_wc_status_t wc_status)
     unsigned i;
 
     world_begin("path failure", seed);
-    fake_conf.jitter           = 10000;
-    world_params.spread_thresh = fake_random() % 400;
+    sim_conf.qp_jitter           = 10000;
+    world_params.spread_thresh = sim_random() % 400;
     world_open(2);
     work_make(&work);
     stream_open(&streams[0], 0, 1);
@@ -125,8 +125,8 @@ static void test_path_failure(uint64_t seed, vmp_wc_status_t wc_status)
     stream_open(&streams[2], 1, 0);
     stream_wait_paths(&streams[0], 4);
     work_start(&work, &streams[0]);
-    world_run(fake_random() % 30000);
-    stream_kill_path(&streams[0], fake_random() % 4, wc_status);
+    world_run(sim_random() % 30000);
+    stream_kill_path(&streams[0], sim_random() % 4, wc_status);
     world_until(streams[0].failed, 100);
     VMP_CHECK(streams[0].status == status);
     work_check_failed(&work, status);
@@ -176,7 +176,7 @@ static void test_post_failure(uint64_t seed)
         work_make(&work);
         stream_open(&stream, 0, 1);
         stream_wait_paths(&stream, 4);
-        fake_conf.post_fail_after = i;
+        sim_conf.post_fail_after = i;
         while (status >= 0) {
             status = stream_send(&stream, (send_kind_t)(i % SEND_KINDS), 64,
                                  NULL);
@@ -204,14 +204,14 @@ static void test_destroy_busy(uint64_t seed)
     unsigned calls[NUM_OPS];
 
     world_begin("destroy while busy", seed);
-    fake_conf.jitter = 10000;
+    sim_conf.qp_jitter = 10000;
     world_open(2);
     work_make(&work);
     stream_open(&streams[0], 0, 1);
     stream_open(&streams[1], 0, 1);
     stream_wait_paths(&streams[0], 4);
     work_start(&work, &streams[0]);
-    world_run(fake_random() % 20000);
+    world_run(sim_random() % 20000);
     vmp_ep_wait_ready(&streams[0].ep);
     stream_close(&streams[0]);
     for (i = 0; i < work.num; ++i) {
@@ -451,33 +451,33 @@ static void test_nonsense(uint64_t seed)
         sge = (vmp_sge_t){(uintptr_t)frame, 32, 0};
         switch (i % 5) {
         case 0:
-            good.conn = fake_random();
+            good.conn = sim_random();
             break;
         case 1:
-            good.incarn += 1 + (fake_random() % 1000);
+            good.incarn += 1 + (sim_random() % 1000);
             break;
         case 2:
-            good.epoch += 1 + (fake_random() % 1000);
+            good.epoch += 1 + (sim_random() % 1000);
             break;
         case 3:
-            good.path = 4 + (fake_random() % 200);
+            good.path = 4 + (sim_random() % 200);
             break;
         default:
-            sge.length = fake_random() % sizeof(frame);
+            sge.length = sim_random() % sizeof(frame);
             break;
         }
 
         vmp_frame_pack(frame, &good);
         if ((i % 5) == 4) {
             for (j = 0; j < sizeof(frame); ++j) {
-                frame[j] = fake_random();
+                frame[j] = sim_random();
             }
         }
 
         VMP_CHECK(vmp_port_post_send(stream_qp(&stream, 0), UINT64_MAX,
                                      VMP_POST_SIGNALED | VMP_POST_INLINE, &sge,
                                      1) == 0);
-        world_until(stream_qp(&stream, 0)->posted == 0, 100);
+        world_until(stream_sim(&stream, 0)->posted == 0, 100);
     }
 
     vmp_iface_get_counters(world_nodes[1].iface, &counters);

@@ -5,21 +5,13 @@
  */
 
 #include "core_world.h"
-#include "fake_port_int.h"
 #include "core/vmp_ctl_int.h"
 #include "core/vmp_path.h"
 
 
 static unsigned count_qps(unsigned index)
 {
-    unsigned count = 0;
-    vmp_port_qp_t *qp;
-
-    for (qp = fake_ports[index]->qps; qp != NULL; qp = qp->next) {
-        ++count;
-    }
-
-    return count;
+    return sim_port_num_qps(world_nodes[index].iface->port);
 }
 
 /* The application refuses what control has agreed upon, with paths announced
@@ -30,13 +22,9 @@ static void test_refused_paths(uint64_t seed)
     unsigned i;
 
     world_begin("refused paths", seed);
-    world_num = 2;
     for (i = 0; i < 2; ++i) {
         world_params.seg_size = i ? 512 : 1024;
-        world_params.arg      = &world_nodes[i];
-        VMP_CHECK(vmp_iface_create(NULL, &world_params,
-                                   &world_nodes[i].iface) == VMP_OK);
-        vmp_iface_query(world_nodes[i].iface, &world_nodes[i].attr);
+        world_open_node(i);
     }
 
     for (i = 0; i < 3; ++i) {
@@ -166,12 +154,12 @@ static void test_check_dead(uint64_t seed)
     stream_open(&stream, 0, 1);
     VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
     stream_wait_paths(&stream, 1);
-    num = stream_qp(&stream, 0)->num_wrs;
+    num = stream_sim(&stream, 0)->num_wrs;
     for (i = 0; i < 10; ++i) {
         VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
     }
 
-    VMP_CHECK(stream_qp(&stream, 0)->num_wrs == (num + 1));
+    VMP_CHECK(stream_sim(&stream, 0)->num_wrs == (num + 1));
     world_run(1000000);
     VMP_CHECK(stream.failed == 0);
     stream_kill_path(&stream, 0, VMP_WC_RETRY_EXC);
@@ -194,8 +182,8 @@ static void test_stuck(uint64_t seed)
     world_open(2);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 1);
-    stream_qp(&stream, 0)->is_mute  = 1;
-    stream_qp(&stream, 0)->is_stuck = 1;
+    stream_sim(&stream, 0)->is_mute  = 1;
+    stream_sim(&stream, 0)->is_stuck = 1;
     VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
     VMP_CHECK(stream_send(&stream, SEND_ZCOPY, 100, &comp) == VMP_INPROGRESS);
     vmp_conn_fail(stream.ep.conn, VMP_ERR_IO_ERROR);

@@ -55,12 +55,12 @@ static void send_shorts(stream_t *stream)
 static unsigned split(const region_t *region, size_t offset, size_t length,
                       vmp_iov_t *iov)
 {
-    unsigned num = 1 + (fake_random() % VMP_MAX_IOV);
+    unsigned num = 1 + (sim_random() % VMP_MAX_IOV);
     size_t part;
     unsigned i;
 
     for (i = 0; i < num; ++i) {
-        part = (i == num - 1) ? length : (fake_random() % (length + 1));
+        part = (i == num - 1) ? length : (sim_random() % (length + 1));
         iov[i] = (vmp_iov_t){region->data + offset, part, &region->mem};
         offset += part;
         length -= part;
@@ -73,12 +73,12 @@ static unsigned split(const region_t *region, size_t offset, size_t length,
 static void random_op(stream_t *stream, region_t *local, region_t *remote,
                       comp_t *comp, unsigned *expected)
 {
-    unsigned type = fake_random() % 5;
+    unsigned type = sim_random() % 5;
     size_t max    = (type == 0) ? 100 : ((type == 1) || (type == 4)) ? 512 :
                     20000;
-    size_t length = 1 + (fake_random() % max);
-    size_t from   = fake_random() % (REGION - length + 1);
-    size_t to     = fake_random() % (REGION - length + 1);
+    size_t length = 1 + (sim_random() % max);
+    size_t from   = sim_random() % (REGION - length + 1);
+    size_t to     = sim_random() % (REGION - length + 1);
     uint64_t addr = (uintptr_t)remote->data + to;
     vmp_status_t status;
     pack_arg_t arg;
@@ -140,13 +140,13 @@ static void test_memory(uint64_t seed)
     unsigned i;
 
     world_begin("memory", seed);
-    fake_conf.jitter           = 5000;
-    fake_conf.max_sge          = 1 + (fake_random() % 5);
-    world_params.spread_thresh = (fake_random() % 2) * 700;
-    world_params.chunk_size    = 1 + (fake_random() % 3000);
+    sim_conf.qp_jitter           = 5000;
+    sim_conf.max_sge          = 1 + (sim_random() % 5);
+    world_params.spread_thresh = (sim_random() % 2) * 700;
+    world_params.chunk_size    = 1 + (sim_random() % 3000);
     world_open(2);
-    region_make(&local, REGION, 1);
-    region_make(&remote, REGION, 77);
+    region_make(&local, 0, REGION, 1);
+    region_make(&remote, 1, REGION, 77);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 4);
     for (i = 0; i < 200; ++i) {
@@ -173,9 +173,9 @@ static void test_parallel(uint64_t seed)
 
     world_begin("parallel", seed);
     world_open(3);
-    region_make(&local, REGION, 1);
+    region_make(&local, 0, REGION, 1);
     for (i = 0; i < 2; ++i) {
-        region_make(&remote[i], REGION, i + 2);
+        region_make(&remote[i], i + 1, REGION, i + 2);
         stream_open(&streams[i], 0, i + 1);
         stream_wait_paths(&streams[i], 4);
     }
@@ -217,8 +217,8 @@ static void test_share(uint64_t seed)
 
     world_begin("messages beside puts", seed);
     world_open(2);
-    region_make(&local, REGION, 1);
-    region_make(&remote, REGION, 2);
+    region_make(&local, 0, REGION, 1);
+    region_make(&remote, 1, REGION, 2);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 4);
     stream.keep_waiting = 1;
@@ -256,8 +256,8 @@ static void test_share_put(uint64_t seed)
     world_params.num_paths     = 1;
     world_params.port.sq_depth = 16;
     world_open(2);
-    region_make(&local, REGION, 1);
-    region_make(&remote, REGION, 2);
+    region_make(&local, 0, REGION, 1);
+    region_make(&remote, 1, REGION, 2);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 1);
     stream.keep_waiting = 1;
@@ -306,11 +306,11 @@ static void test_fence(uint64_t seed)
     world_begin("fence", seed);
     world_params.spread_thresh = 100;
     world_open(2);
-    region_make(&local, 8192, 1);
-    region_make(&remote, 8192, 1);
+    region_make(&local, 0, 8192, 1);
+    region_make(&remote, 1, 8192, 1);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 4);
-    stream_qp(&stream, 2)->delay = 200000;
+    stream_sim(&stream, 2)->delay = 200000;
     watch_region                 = &remote;
     watched                      = 0;
     world_nodes[1].on_am         = watch;
@@ -351,11 +351,11 @@ static void test_fence_pin(uint64_t seed)
     world_begin("fence on one path", seed);
     world_params.spread_thresh = 100;
     world_open(2);
-    region_make(&local, 64, 1);
-    region_make(&remote, 64, 1);
+    region_make(&local, 0, 64, 1);
+    region_make(&remote, 1, 64, 1);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 4);
-    fake_conf.jitter     = 0;
+    sim_conf.qp_jitter     = 0;
     watch_region         = &remote;
     watched              = 0;
     world_nodes[1].on_am = watch;
@@ -420,16 +420,16 @@ static void test_fence_flag(uint64_t seed)
     int is_written = 0;
 
     world_begin("fence and flag", seed);
-    fake_conf.jitter           = 20000;
-    world_params.spread_thresh = fake_random() % 3000;
+    sim_conf.qp_jitter           = 20000;
+    world_params.spread_thresh = sim_random() % 3000;
     world_open(2);
-    region_make(&local, 16384, 1);
-    region_make(&remote, 16384, 1);
+    region_make(&local, 0, 16384, 1);
+    region_make(&remote, 1, 16384, 1);
     memset(local.data, 0, local.size);
     memset(remote.data, 0, remote.size);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 4);
-    stream_qp(&stream, 1)->delay = 100000;
+    stream_sim(&stream, 1)->delay = 100000;
     for (steps = 0; flag < 200; ++steps) {
         VMP_CHECK(steps < 1000000);
         memcpy(&seen, remote.data, 4);
@@ -487,8 +487,8 @@ static void test_flush(uint64_t seed)
     world_begin("flush", seed);
     world_params.spread_thresh = 100;
     world_open(2);
-    region_make(&local, REGION, 1);
-    region_make(&remote, REGION, 2);
+    region_make(&local, 0, REGION, 1);
+    region_make(&remote, 1, REGION, 2);
     stream_open(&stream, 0, 1);
     VMP_CHECK(vmp_ep_flush(&stream.ep, 0, &comps[0]) == VMP_OK);
     stream_wait_paths(&stream, 4);
@@ -509,7 +509,7 @@ static void test_flush(uint64_t seed)
     VMP_CHECK(vmp_iface_flush(stream.node->iface) == VMP_INPROGRESS);
     world_until(vmp_iface_flush(stream.node->iface) == VMP_OK, 100);
 
-    stream_qp(&stream, 3)->delay = 100000;
+    stream_sim(&stream, 3)->delay = 100000;
     iov = (vmp_iov_t){local.data, REGION, &local.mem};
     for (i = 2; i < 8; ++i) {
         VMP_CHECK(vmp_ep_put_zcopy(&stream.ep, &iov, 1,
@@ -544,8 +544,8 @@ static void test_cancel(uint64_t seed)
     world_begin("cancel", seed);
     world_params.path_window = REGION / 8;
     world_open(2);
-    region_make(&local, REGION, 1);
-    region_make(&remote, REGION, 2);
+    region_make(&local, 0, REGION, 1);
+    region_make(&remote, 1, REGION, 2);
     stream_open(&stream, 0, 1);
     stream_wait_paths(&stream, 4);
     iov = (vmp_iov_t){local.data, REGION, &local.mem};

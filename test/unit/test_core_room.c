@@ -39,8 +39,8 @@ static void test_nop_full_cq(uint64_t seed, int is_fence)
     world_params.port.cq_depth = 16;
     world_params.num_paths     = 1;
     world_open(NUM_PEERS + 2);
-    region_make(&local, 4096, 1);
-    region_make(&remote, 4096, 2);
+    region_make(&local, 0, 4096, 1);
+    region_make(&remote, NUM_PEERS + 1, 4096, 2);
     stream_open(&other, 0, NUM_PEERS + 1);
     stream_wait_paths(&other, 1);
     for (i = 0; i < NUM_PEERS; ++i) {
@@ -109,8 +109,8 @@ static void bulk_open(bulk_t *bulk, unsigned num_paths)
     world_params.port.sq_depth = 256;
     world_params.port.cq_depth = 4096;
     world_open(2);
-    region_make(&bulk->local, LARGE, 1);
-    region_make(&bulk->remote, LARGE, 2);
+    region_make(&bulk->local, 0, LARGE, 1);
+    region_make(&bulk->remote, 1, LARGE, 2);
     stream_open(&bulk->stream, 0, 1);
     stream_wait_paths(&bulk->stream, num_paths);
 }
@@ -182,8 +182,8 @@ static void test_rare_polls(uint64_t seed)
     VMP_CHECK(bulk_compute(&bulk) >= 16 * 4 * WINDOW);
     world_until(bulk.comp.calls == 1, 100);
 
-    stream_qp(&bulk.stream, 0)->jitter = 50000;
-    stream_qp(&bulk.stream, 1)->jitter = 50000;
+    stream_sim(&bulk.stream, 0)->jitter = 50000;
+    stream_sim(&bulk.stream, 1)->jitter = 50000;
     for (i = 0; (i < 200) && (bulk.stream.ep.conn->deepen > 0); ++i) {
         bulk_put(&bulk, 1u << 20);
         world_until(bulk.comp.calls == 1, 1000);
@@ -202,7 +202,7 @@ static void test_steady_polls(uint64_t seed)
     bulk_t bulk;
 
     world_begin("steady polls", seed);
-    fake_conf.jitter = 50000;
+    sim_conf.qp_jitter = 50000;
     bulk_open(&bulk, 4);
     for (i = 0; i < 3; ++i) {
         bulk_put(&bulk, LARGE / 4);

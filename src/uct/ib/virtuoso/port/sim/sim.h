@@ -182,6 +182,9 @@ void sim_conf_init(sim_conf_t *conf, uint64_t seed);
 /** A trace function that writes to the FILE in `arg`. */
 void sim_trace_file(void *arg, const char *line);
 
+/* The port also brings vmp_log(): lines up to vmp_log_max_level (warnings, if
+ * nobody sets it) go to the trace or, without one, to stdout. */
+
 
 /* The world --------------------------------------------------------------- */
 
@@ -295,6 +298,7 @@ unsigned sim_port_num_qps(const vmp_port_t *port);
 
 typedef enum sim_qp_state {
     SIM_QP_INIT,
+    SIM_QP_RTR,                 /**< Receives only: connecting it failed */
     SIM_QP_RTS,
     SIM_QP_ERR,
     SIM_QP_DESTROYED

@@ -1,0 +1,90 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "sim_int.h"
+
+/* Control datagrams. Their UDP source port belongs to the UD QP that sends. */
+
+#define SIM_UD_SPORT(_hash)  (uint16_t)(0xc000 | ((_hash) & 0x3fff))
+
+
+void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
+                       const vmp_rail_addr_t *dest, uint32_t remote_qpn,
+                       const void *data, size_t length)
+{
+    const sim_rail_t *rail = &port->rails[rail_index];
+    sim_nic_t *dst         = sim_nic_of_addr(dest);
+    uint32_t qpn           = rail->ud_qpn[ud];
+    sim_pkt_t *pkt;
+    uint16_t sport;
+
+    sim_port_is_helper(port, "ctl_send");
+    ++sim_counters.ud_sent;
+    if (length > VMP_CTL_MAX_LEN) {
+        sim_fault(SIM_FAULT_LIMIT, "datagram of %zu bytes", length);
+        return;
+    }
+
+    if (dst == NULL) {
+        return;
+    }
+
+    sim_counters.ahs      += !rail->ahs[dst->index];
+    rail->ahs[dst->index]  = 1;
+    sport                  = SIM_UD_SPORT(sim_mix(((uint64_t)rail->nic->index <<
+                                                   32) | qpn));
+    pkt                    = sim_pkt_new(SIM_UD);
+    pkt->src               = rail->nic;
+    pkt->dst               = dst;
+    pkt->dst_qpn           = remote_qpn;
+    pkt->total             = 1;
+    pkt->mtu               = VMP_CTL_MAX_LEN;
+    pkt->length            = length;
+    pkt->data              = sim_alloc(length + 1);
+    pkt->link              = sim_link(rail->nic->index, dst->index,
+                                      sim_link_of(rail->nic->index, dst->index,
+                                                  sport));
+    memcpy(pkt->data, data, length);
+    sim_link_send(pkt, 0, NULL);
+}
+
+void vmp_port_ctl_forget(vmp_port_t *port, unsigned rail,
+                         const vmp_rail_addr_t *dest)
+{
+    sim_nic_t *dst = sim_nic_of_addr(dest);
+
+    sim_port_is_helper(port, "ctl_forget");
+    if (dst != NULL) {
+        sim_counters.ahs                   -= port->rails[rail].ahs[dst->index];
+        port->rails[rail].ahs[dst->index]   = 0;
+    }
+}
+
+/* The helper takes it when it runs */
+void sim_ud_arrive(sim_pkt_t *pkt)
+{
+    uint32_t i       = pkt->dst_qpn - SIM_QPN_FIRST;
+    vmp_port_t *port = (i < pkt->dst->num_qpns) ? pkt->dst->uds[i] : NULL;
+
+    if ((port == NULL) || (port->ctl == NULL) ||
+        (port->inbox_num == SIM_INBOX_MAX)) {
+        sim_pkt_free(pkt);
+        return;
+    }
+
+    for (pkt->value = 0; port->rails[pkt->value].nic != pkt->dst;
+         ++pkt->value);
+    pkt->next = NULL;
+    if (port->inbox_head == NULL) {
+        port->inbox_head = pkt;
+    } else {
+        port->inbox_tail->next = pkt;
+    }
+
+    port->inbox_tail = pkt;
+    ++port->inbox_num;
+    sim_helper_wake(port);
+}
