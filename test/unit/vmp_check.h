@@ -20,6 +20,7 @@ extern uint64_t vmp_check_seed;
 #define VMP_CHECK(_cond) \
     do { \
         if (!(_cond)) { \
+            fflush(stdout); \
             fprintf(stderr, "%s:%d: seed %lu: failed: %s\n", __FILE__, \
                     __LINE__, (unsigned long)vmp_check_seed, #_cond); \
             abort(); \

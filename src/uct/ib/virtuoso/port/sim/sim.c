@@ -146,6 +146,7 @@ void sim_fault(sim_fault_t fault, const char *fmt, ...)
         return;
     }
 
+    fflush(stdout);
     fprintf(stderr, "sim: seed %lu, time %lu: %s: %s\n",
             (unsigned long)sim_conf.seed, (unsigned long)sim.now,
             sim_fault_str(fault), text);

@@ -168,6 +168,12 @@ typedef struct sim_conf {
     void       *fault_arg;
     uint32_t   fault_expected;  /**< OR of 1 << SIM_FAULT_*: only counted (*) */
 
+    /** Called for a datagram that arrives at an interface, before its helper
+     *  has it; may be NULL. Return 1: take it away. (*) */
+    int        (*datagram)(void *arg, vmp_port_t *port, const void *data,
+                           size_t length);
+    void       *datagram_arg;
+
     /** One line (without newline) for everything that happens, for reading a
      *  replay; NULL: none, at no cost. (*) */
     void       (*trace)(void *arg, const char *line);

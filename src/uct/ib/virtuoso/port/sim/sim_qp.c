@@ -144,11 +144,13 @@ vmp_port_qp_t *sim_qp_peer(const vmp_port_qp_t *qp)
 static void sim_qp_snapshot(vmp_port_qp_t *qp)
 {
     sim_wr_t *wr;
+    uint8_t *data;
 
     for (wr = qp->head; wr != NULL; wr = wr->next) {
-        if ((wr->refs > 0) && (wr->data == NULL) && (wr->op != SIM_READ)) {
-            wr->data = sim_alloc(wr->length + 1);
-            (void)sim_wr_copy(qp->nic, wr, 0, wr->data, wr->length, 0);
+        if ((wr->refs > 1) && (wr->data == NULL) && (wr->op != SIM_READ)) {
+            data = sim_alloc(wr->length + 1);
+            (void)sim_wr_copy(qp->nic, wr, 0, data, wr->length, 0);
+            wr->data = data;
         }
     }
 }

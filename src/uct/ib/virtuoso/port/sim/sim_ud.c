@@ -69,8 +69,11 @@ void sim_ud_arrive(sim_pkt_t *pkt)
     uint32_t i       = pkt->dst_qpn - SIM_QPN_FIRST;
     vmp_port_t *port = (i < pkt->dst->num_qpns) ? pkt->dst->uds[i] : NULL;
 
-    if ((port == NULL) || (port->ctl == NULL) ||
-        (port->inbox_num == SIM_INBOX_MAX)) {
+    if ((port == NULL) ||
+        ((sim_conf.datagram != NULL) &&
+         sim_conf.datagram(sim_conf.datagram_arg, port, pkt->data,
+                           pkt->length)) ||
+        (port->ctl == NULL) || (port->inbox_num == SIM_INBOX_MAX)) {
         sim_pkt_free(pkt);
         return;
     }
