@@ -57,7 +57,8 @@ struct vmp_conn {
 };
 
 fake_core_t fake_core = {
-    .num_devices = 1
+    .num_devices = 1,
+    .event_fd    = 12345
 };
 
 static vmp_iface_t *fake_ifaces = NULL;
@@ -244,6 +245,22 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
     }
 
     return count;
+}
+
+int vmp_iface_event_fd(const vmp_iface_t *iface)
+{
+    return fake_core.event_fd;
+}
+
+vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
+{
+    fake_core.armed = events;
+    if (((events & VMP_PORT_EVENT_TX) && (iface->comps != NULL)) ||
+        ((events & VMP_PORT_EVENT_RX) && (iface->msgs != NULL))) {
+        return VMP_ERR_BUSY;
+    }
+
+    return fake_core.arm_status;
 }
 
 vmp_status_t vmp_iface_flush(vmp_iface_t *iface)

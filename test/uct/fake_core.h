@@ -23,6 +23,10 @@ typedef struct fake_core {
     unsigned           num_sends;       /**< Sends that succeeded */
     char               trace[64];       /**< First byte of each am_short(), '|'
                                              for each fence of an endpoint */
+    int                event_fd;        /**< Of all interfaces */
+    vmp_status_t       arm_status;      /**< What vmp_iface_event_arm() returns
+                                             when nothing is there */
+    unsigned           armed;           /**< Events of its last call */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
     vmp_iface_params_t params;          /**< Of the last interface */
 } fake_core_t;

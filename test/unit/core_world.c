@@ -13,6 +13,7 @@ uint64_t           vmp_check_seed;
 node_t             world_nodes[WORLD_MAX_NODES];
 unsigned           world_num;
 vmp_iface_params_t world_params;
+int                world_sleeps;
 
 /* Zcopy: the buffer must stay until completion; that of an endpoint which was
  * destroyed, until the end */
@@ -256,6 +257,27 @@ void world_end(void)
     sim_end();
 }
 
+void world_wake(void)
+{
+    unsigned i;
+
+    for (i = 0; i < world_num; ++i) {
+        world_nodes[i].is_asleep = 0;
+    }
+}
+
+/* As UCP has it: progress until there is nothing to do, arm, sleep */
+static void node_progress(node_t *node)
+{
+    if (node->is_asleep && !sim_port_is_signaled(node->iface->port)) {
+        return;
+    }
+
+    node->is_asleep = (vmp_iface_progress(node->iface) == 0) && world_sleeps &&
+                      (vmp_iface_event_arm(node->iface, VMP_PORT_EVENT_TX |
+                                           VMP_PORT_EVENT_RX) == VMP_OK);
+}
+
 static void world_step_by(uint64_t ns)
 {
     node_t *node;
@@ -267,19 +289,26 @@ static void world_step_by(uint64_t ns)
             continue;
         }
 
-        vmp_iface_progress(node->iface);
+        node_progress(node);
         while ((node->num_kept > 0) && !node->keep_all &&
                ((sim_random() % 8) == 0)) {
             vmp_rx_release(node->kept[--node->num_kept]);
+            node->is_asleep = 0;
         }
     }
 
     sim_step(ns);
 }
 
-void world_step(void)
+void world_step_on(void)
 {
     world_step_by(WORLD_STEP);
+}
+
+void world_step(void)
+{
+    world_wake();
+    world_step_on();
 }
 
 void world_run(uint64_t ns)
@@ -287,6 +316,7 @@ void world_run(uint64_t ns)
     uint64_t end  = sim_now() + ns;
     uint64_t step = (ns / 1000 > WORLD_STEP) ? ns / 1000 : WORLD_STEP;
 
+    world_wake();
     while (sim_now() < end) {
         world_step_by(step);
     }

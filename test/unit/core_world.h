@@ -29,6 +29,7 @@ typedef struct node {
     vmp_iface_t      *iface;
     vmp_iface_attr_t attr;
     int              is_paused;         /**< Does not progress */
+    int              is_asleep;         /**< Nor before it is woken up */
     uint64_t         received;          /**< Messages */
     uint32_t         next_seq[WORLD_MAX_STREAMS];
     unsigned         keep_percent;      /**< Of the messages, for a while */
@@ -68,6 +69,8 @@ typedef struct comp {
 extern node_t             world_nodes[WORLD_MAX_NODES];
 extern unsigned           world_num;
 extern vmp_iface_params_t world_params;
+extern int                world_sleeps; /**< Nodes progress only when woken, as
+                                             programs that wait for events */
 
 /** Begin a test: defaults in world_params and sim_conf, a fresh network. */
 void world_begin(const char *name, uint64_t seed);
@@ -83,13 +86,20 @@ void world_end(void);
 
 void world_step(void);
 
+/** The test did something: nobody who sleeps may rely on what it armed. */
+void world_wake(void);
+
+/** A step of which nothing was done before. */
+void world_step_on(void);
+
 /** Run until a condition holds, for at most ~`_ms` of virtual time */
 #define world_until(_cond, _ms) \
     do { \
         uint64_t _end = sim_now() + ((_ms) * 1000000ul); \
+        world_wake(); \
         while (!(_cond)) { \
             VMP_CHECK(sim_now() < _end); \
-            world_step(); \
+            world_step_on(); \
         } \
     } while (0)
 

@@ -121,6 +121,11 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
     free(qp);
 }
 
+void vmp_port_event_signal(vmp_port_t *port)
+{
+    (void)port;
+}
+
 void vmp_port_ctl_forget(vmp_port_t *port, unsigned rail,
                          const vmp_rail_addr_t *dest)
 {

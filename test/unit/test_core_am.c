@@ -393,9 +393,8 @@ static void test_reply(uint64_t seed)
     world_end();
 }
 
-int main(void)
+static void run(uint64_t seed)
 {
-    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
     unsigned i;
 
     for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 10); ++i) {
@@ -411,5 +410,14 @@ int main(void)
     test_many_eps(seed);
     test_self(seed);
     test_reply(seed);
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    run(seed);
+    world_sleeps = 1;
+    run(seed);
     return 0;
 }

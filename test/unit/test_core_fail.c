@@ -491,9 +491,8 @@ static void test_nonsense(uint64_t seed)
     world_end();
 }
 
-int main(void)
+static void run(uint64_t seed)
 {
-    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
     unsigned i;
 
     for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 5); ++i) {
@@ -509,5 +508,14 @@ int main(void)
     test_early_close(seed);
     test_unreachable(seed);
     test_nonsense(seed);
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    run(seed);
+    world_sleeps = 1;
+    run(seed);
     return 0;
 }

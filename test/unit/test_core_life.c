@@ -195,10 +195,8 @@ static void test_stuck(uint64_t seed)
     world_end();
 }
 
-int main(void)
+static void run(uint64_t seed)
 {
-    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
-
     test_refused_paths(seed);
     test_overrun(seed);
     test_closed_owes_nothing(seed);
@@ -206,5 +204,14 @@ int main(void)
     test_late_ep(seed, 1);
     test_check_dead(seed);
     test_stuck(seed);
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    run(seed);
+    world_sleeps = 1;
+    run(seed);
     return 0;
 }

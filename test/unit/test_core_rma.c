@@ -568,9 +568,8 @@ static void test_cancel(uint64_t seed)
     world_end();
 }
 
-int main(void)
+static void run(uint64_t seed)
 {
-    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
     unsigned i;
 
     for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 5); ++i) {
@@ -585,5 +584,14 @@ int main(void)
     test_fence_pin(seed);
     test_flush(seed);
     test_cancel(seed);
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    run(seed);
+    world_sleeps = 1;
+    run(seed);
     return 0;
 }

@@ -238,14 +238,21 @@ static void test_one_path(uint64_t seed)
     bulk_close(&bulk);
 }
 
-int main(void)
+static void run(uint64_t seed)
 {
-    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
-
     test_nop_full_cq(seed, 0);
     test_nop_full_cq(seed, 1);
     test_rare_polls(seed);
     test_steady_polls(seed);
     test_one_path(seed);
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    run(seed);
+    world_sleeps = 1;
+    run(seed);
     return 0;
 }

@@ -125,6 +125,20 @@ void vmp_iface_query(const vmp_iface_t *iface, vmp_iface_attr_t *attr);
  *  events. 0: nothing happened. */
 unsigned vmp_iface_progress(vmp_iface_t *iface);
 
+/** File descriptor that vmp_iface_event_arm() is about, for poll() or epoll.
+ *  -1: the port has none. */
+int vmp_iface_event_fd(const vmp_iface_t *iface);
+
+/**
+ * Before sleeping: let the file descriptor become readable when progress has
+ * something to do. That may also be something of our own: a connection that
+ * comes up, a time that has come.
+ *
+ * @param events  OR of VMP_PORT_EVENT_*: what the user waits for.
+ * @return VMP_OK: armed. VMP_ERR_BUSY: there is something to do now.
+ */
+vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events);
+
 /** VMP_OK: nothing that was posted before is in flight; else
  *  VMP_INPROGRESS: call again after progress. */
 vmp_status_t vmp_iface_flush(vmp_iface_t *iface);

@@ -199,6 +199,7 @@ void vmp_ctl_ev_push(const vmp_ctl_conn_t *conn, vmp_ev_type_t type,
     copy->peer_id = conn->peer_id;
     copy->role    = conn->role;
     vmp_spsc_push(conn->ctl->params.evs, &copy->super);
+    vmp_port_event_signal(conn->ctl->params.port);
 }
 
 

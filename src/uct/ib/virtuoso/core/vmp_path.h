@@ -99,11 +99,8 @@ void vmp_path_free(vmp_path_t *path);
 /** It may send from now on. */
 void vmp_path_up(vmp_path_t *path);
 
-/** Its QP is in ERR; or is stuck: then nothing is waited for. */
-void vmp_path_down(vmp_path_t *path, int is_stuck);
-
-/** End paths that are drained. Return how many. */
-unsigned vmp_path_progress(vmp_iface_t *iface);
+/** No more sends on it; it begins to drain. */
+void vmp_path_disable(vmp_path_t *path);
 
 /** Poll and handle completions of a rail. Return how many. */
 unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
@@ -112,6 +109,15 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
  *  bytes, for which responders check no key and touch no memory. Without room
  *  for it, it follows when anything on the rail completes. */
 void vmp_path_force(vmp_path_t *path);
+
+/** Post that nop. Return 0 or -1. */
+int vmp_path_post_nop(vmp_path_t *path);
+
+/** Room may have come back for nops that found none. */
+void vmp_path_force_again(vmp_rail_t *rail);
+
+/** End the oldest WRs up to position `end`. Calls back. */
+void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status);
 
 /** See to it that something is in flight, which fails if the peer is dead. */
 void vmp_path_probe(vmp_path_t *path);
@@ -122,6 +128,21 @@ vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
 
 /** Name a path in log lines. */
 const char *vmp_path_str(const vmp_path_t *path, char *buf, size_t max);
+
+const char *vmp_wr_kind_str(unsigned kind);
+
+
+/* vmp_path_drain.c */
+
+/** Its QP is in ERR; or is stuck: then nothing is waited for. */
+void vmp_path_down(vmp_path_t *path, int is_stuck);
+
+/** End paths that are drained. Return how many. */
+unsigned vmp_path_progress(vmp_iface_t *iface);
+
+/** Whether vmp_path_progress() has something to do now. If not, `*deadline_p` is
+ *  when it has at the latest, ns (UINT64_MAX: not by time). */
+int vmp_path_has_to_drain(const vmp_iface_t *iface, uint64_t *deadline_p);
 
 #define VMP_PATH_STR_MAX  128
 

@@ -264,6 +264,11 @@ static unsigned vmp_rma_turn(vmp_conn_t *conn, unsigned budget)
                              budget : VMP_RMA_BURST);
 }
 
+int vmp_rma_can_post(const vmp_iface_t *iface)
+{
+    return !vmp_list_is_empty(&iface->active) && !vmp_rma_cq_is_full(iface);
+}
+
 unsigned vmp_rma_progress(vmp_iface_t *iface)
 {
     unsigned budget = VMP_RMA_BUDGET;

@@ -43,6 +43,9 @@ typedef struct vmp_op {
 /** Post chunks of connections that have some, in turn. Return how many. */
 unsigned vmp_rma_progress(vmp_iface_t *iface);
 
+/** Whether that has something to do now. */
+int vmp_rma_can_post(const vmp_iface_t *iface);
+
 /** Complete operations that ended outside of progress. Return how many. */
 unsigned vmp_rma_complete_done(vmp_iface_t *iface);
 

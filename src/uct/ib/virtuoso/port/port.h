@@ -168,8 +168,9 @@ int vmp_port_event_fd(vmp_port_t *port);
 
 /**
  * Ask for an event at the next completion of the kinds in `events`, at the next
- * vmp_port_event_signal(), and at time `deadline` (ns, UINT64_MAX: none). It
- * takes back what was asked for and has not happened, and what has happened.
+ * vmp_port_event_signal(), and at time `deadline` (ns, UINT64_MAX: none). What
+ * has happened is taken back; what was asked for before and has not may still
+ * happen.
  *
  * [app] Some system calls: for who is about to sleep.
  * @return VMP_OK: armed, and nothing was there. VMP_ERR_BUSY: something is there

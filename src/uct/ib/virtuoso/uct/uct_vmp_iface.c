@@ -259,17 +259,41 @@ static ucs_status_t uct_vmp_iface_fence(uct_iface_h tl_iface, unsigned flags)
     return (ucs_status_t)vmp_iface_fence(iface->core);
 }
 
+static ucs_status_t uct_vmp_iface_event_fd_get(uct_iface_h tl_iface, int *fd_p)
+{
+    uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
+                                              super.super);
+    int fd                 = vmp_iface_event_fd(iface->core);
+
+    if (fd < 0) {
+        return UCS_ERR_UNSUPPORTED;
+    }
+
+    *fd_p = fd;
+    return UCS_OK;
+}
+
+/* UCP takes any other answer than these two for fatal */
+static ucs_status_t uct_vmp_iface_event_arm(uct_iface_h tl_iface,
+                                            unsigned events)
+{
+    uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
+                                              super.super);
+    unsigned core_events   = 0;
+
+    if (events & UCT_EVENT_SEND_COMP) {
+        core_events |= VMP_PORT_EVENT_TX;
+    }
+
+    if (events & (UCT_EVENT_RECV | UCT_EVENT_RECV_SIG)) {
+        core_events |= VMP_PORT_EVENT_RX;
+    }
+
+    return (vmp_iface_event_arm(iface->core, core_events) == VMP_OK) ?
+           UCS_OK : UCS_ERR_BUSY;
+}
+
 /* Slots of what vmp does not have */
-static ucs_status_t uct_vmp_iface_event_fd_get(uct_iface_h iface, int *fd_p)
-{
-    return UCS_ERR_UNSUPPORTED;
-}
-
-static ucs_status_t uct_vmp_iface_event_arm(uct_iface_h iface, unsigned events)
-{
-    return UCS_ERR_UNSUPPORTED;
-}
-
 static void uct_vmp_iface_vfs_refresh(uct_iface_h iface)
 {
 }

@@ -11,7 +11,6 @@
 #include "verbs_port.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -246,17 +245,10 @@ static vmp_status_t vmp_verbs_ud_open_cqs(vmp_verbs_rail_t *rail,
 {
     struct ibv_context *ctx = rail->dev->ctx;
     vmp_verbs_ud_t *ud      = &rail->ud;
-    int flags;
 
-    ud->channel = ibv_create_comp_channel(ctx);
+    ud->channel = vmp_verbs_channel_create(ctx);
     if (ud->channel == NULL) {
         return vmp_verbs_ud_failed(rail, "a completion channel", errno);
-    }
-
-    flags = fcntl(ud->channel->fd, F_GETFL);
-    if ((flags == -1) ||
-        (fcntl(ud->channel->fd, F_SETFL, flags | O_NONBLOCK) != 0)) {
-        return vmp_verbs_ud_failed(rail, "its channel non-blocking", errno);
     }
 
     ud->rx_cq = ibv_create_cq(ctx, (int)(num_qps * VMP_UD_RX_DEPTH), NULL,

@@ -13,7 +13,7 @@
 #include <errno.h>
 
 
-#define VMP_POLL_BATCH  16
+#define VMP_POLL_BATCH  VMP_VERBS_STASH_MAX
 
 
 static vmp_wc_status_t vmp_verbs_wc_status(enum ibv_wc_status status)
@@ -81,16 +81,36 @@ static inline int vmp_verbs_poll(struct ibv_cq *cq, const char *name,
     return count;
 }
 
-int vmp_port_poll_tx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc, int max)
+int vmp_verbs_poll_rail(vmp_verbs_rail_t *rail, unsigned event, vmp_wc_t *wc,
+                        int max)
 {
-    return vmp_verbs_poll(port->rails[rail].tx_cq, port->rails[rail].name,
-                          "send", wc, max);
+    return (event == VMP_PORT_EVENT_TX) ?
+           vmp_verbs_poll(rail->tx_cq, rail->name, "send", wc, max) :
+           vmp_verbs_poll(rail->rx_cq, rail->name, "receive", wc, max);
 }
 
-int vmp_port_poll_rx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc, int max)
+int vmp_port_poll_tx(vmp_port_t *port, unsigned rail_index, vmp_wc_t *wc,
+                     int max)
 {
-    return vmp_verbs_poll(port->rails[rail].rx_cq, port->rails[rail].name,
-                          "receive", wc, max);
+    vmp_verbs_rail_t *rail = &port->rails[rail_index];
+
+    if (__builtin_expect(rail->stashed & VMP_VERBS_STASHED_TX, 0)) {
+        return vmp_verbs_poll_stash(rail, VMP_PORT_EVENT_TX, wc, max);
+    }
+
+    return vmp_verbs_poll_rail(rail, VMP_PORT_EVENT_TX, wc, max);
+}
+
+int vmp_port_poll_rx(vmp_port_t *port, unsigned rail_index, vmp_wc_t *wc,
+                     int max)
+{
+    vmp_verbs_rail_t *rail = &port->rails[rail_index];
+
+    if (__builtin_expect(rail->stashed & VMP_VERBS_STASHED_RX, 0)) {
+        return vmp_verbs_poll_stash(rail, VMP_PORT_EVENT_RX, wc, max);
+    }
+
+    return vmp_verbs_poll_rail(rail, VMP_PORT_EVENT_RX, wc, max);
 }
 
 const char *vmp_wc_status_str(vmp_wc_status_t status)

@@ -275,7 +275,7 @@ static struct ibv_cq *vmp_verbs_cq_create(vmp_verbs_rail_t *rail, uint32_t cqe,
 {
     struct ibv_cq *cq;
 
-    cq = ibv_create_cq(rail->dev->ctx, (int)cqe, NULL, NULL, 0);
+    cq = ibv_create_cq(rail->dev->ctx, (int)cqe, NULL, rail->channel, 0);
     if (cq == NULL) {
         vmp_error("%s: cannot make the %s CQ of %u entries: %s%s", rail->name,
                   what, cqe, strerror(errno), vmp_verbs_hint(errno));
@@ -290,6 +290,13 @@ static vmp_status_t vmp_verbs_rail_open(vmp_port_t *port,
     struct ibv_srq_init_attr srq_attr = {
         .attr = { .max_wr = port->params.srq_depth, .max_sge = 1 }
     };
+
+    rail->channel = vmp_verbs_channel_create(rail->dev->ctx);
+    if (rail->channel == NULL) {
+        vmp_error("%s: cannot make a completion channel: %s%s", rail->name,
+                  strerror(errno), vmp_verbs_hint(errno));
+        return VMP_ERR_NO_RESOURCE;
+    }
 
     rail->tx_cq = vmp_verbs_cq_create(rail, port->params.cq_depth, "send");
     if (rail->tx_cq == NULL) {
@@ -340,6 +347,22 @@ static void vmp_verbs_rail_close(vmp_verbs_rail_t *rail)
                      rail->name, strerror(ret));
         }
     }
+
+    if (rail->channel != NULL) {
+        (void)ibv_destroy_comp_channel(rail->channel);
+    }
+}
+
+static void vmp_verbs_close(vmp_port_t *port)
+{
+    unsigned i;
+
+    for (i = 0; i < port->num_rails; ++i) {
+        vmp_verbs_rail_close(&port->rails[i]);
+    }
+    vmp_verbs_wakeup_close(&port->wakeup);
+    close(port->wake_fd);
+    free(port);
 }
 
 static void vmp_verbs_seed(vmp_port_t *port)
@@ -422,6 +445,7 @@ vmp_status_t vmp_port_open(vmp_port_md_t *md, const vmp_port_params_t *params,
     port->params    = *params;
     port->num_rails = params->num_rails;
     port->fork_gen  = vmp_verbs_fork_gen;
+    vmp_verbs_wakeup_init(&port->wakeup);
     port->wake_fd   = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (port->wake_fd < 0) {
         vmp_error("cannot make an event fd: %s (too many open files? ulimit "
@@ -458,7 +482,13 @@ vmp_status_t vmp_port_open(vmp_port_md_t *md, const vmp_port_params_t *params,
         }
     }
 
+    status = vmp_verbs_wakeup_open(port);
+    if (status != VMP_OK) {
+        goto err_close;
+    }
+
     vmp_verbs_seed(port);
+    vmp_verbs_ports_add(port);
     vmp_verbs_fill_attr(port, attr);
     vmp_debug("%s: GID index %d, P_Key index %u, MTU %u, %u sends, %u inline, "
               "SRQ %u, CQ %u, %u control QPs", port->rails[0].name,
@@ -469,10 +499,9 @@ vmp_status_t vmp_port_open(vmp_port_md_t *md, const vmp_port_params_t *params,
     return VMP_OK;
 
 err_close:
-    for (i = 0; i < port->num_rails; ++i) {
-        vmp_verbs_rail_close(&port->rails[i]);
-    }
-    close(port->wake_fd);
+    vmp_verbs_close(port);
+    return status;
+
 err_free:
     free(port);
     return status;
@@ -480,17 +509,12 @@ err_free:
 
 void vmp_port_close(vmp_port_t *port)
 {
-    unsigned i;
-
     if (port->fork_gen != vmp_verbs_fork_gen) {
         return; /* the parent's */
     }
 
-    for (i = 0; i < port->num_rails; ++i) {
-        vmp_verbs_rail_close(&port->rails[i]);
-    }
-    close(port->wake_fd);
-    free(port);
+    vmp_verbs_ports_remove(port);
+    vmp_verbs_close(port);
 }
 
 void vmp_port_wake(vmp_port_t *port)

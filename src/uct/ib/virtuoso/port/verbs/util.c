@@ -19,11 +19,51 @@ unsigned vmp_verbs_fork_gen = 0;
 
 static pthread_once_t vmp_verbs_once = PTHREAD_ONCE_INIT;
 
+/** All ports of this process, for who is forked off. */
+static pthread_mutex_t vmp_verbs_ports_lock = PTHREAD_MUTEX_INITIALIZER;
+static vmp_port_t      *vmp_verbs_ports     = NULL;
+
+
+void vmp_verbs_ports_add(vmp_port_t *port)
+{
+    pthread_mutex_lock(&vmp_verbs_ports_lock);
+    port->all_next  = vmp_verbs_ports;
+    vmp_verbs_ports = port;
+    pthread_mutex_unlock(&vmp_verbs_ports_lock);
+}
+
+void vmp_verbs_ports_remove(vmp_port_t *port)
+{
+    vmp_port_t **prev = &vmp_verbs_ports;
+
+    pthread_mutex_lock(&vmp_verbs_ports_lock);
+    while (*prev != port) {
+        prev = &(*prev)->all_next;
+    }
+    *prev = port->all_next;
+    pthread_mutex_unlock(&vmp_verbs_ports_lock);
+}
+
+/** In the child: the CQs are the parent's. */
+static void vmp_verbs_ports_forked(void)
+{
+    vmp_port_t *port;
+    unsigned i;
+
+    /* Another thread may have held it at the fork */
+    (void)pthread_mutex_init(&vmp_verbs_ports_lock, NULL);
+    for (port = vmp_verbs_ports; port != NULL; port = port->all_next) {
+        for (i = 0; i < port->num_rails; ++i) {
+            port->rails[i].stashed |= VMP_VERBS_FORKED;
+        }
+    }
+}
 
 static void vmp_verbs_forked(void)
 {
     ++vmp_verbs_fork_gen;
     vmp_verbs_devices_forked();
+    vmp_verbs_ports_forked();
     vmp_verbs_helper_forked();
 }
 

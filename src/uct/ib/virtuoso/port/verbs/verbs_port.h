@@ -43,6 +43,14 @@
 
 #define VMP_HOP_LIMIT     255
 #define VMP_NSEC_PER_MSEC 1000000ul
+#define VMP_NSEC_PER_SEC  1000000000ul
+
+/** Completions taken at once. */
+#define VMP_VERBS_STASH_MAX   16
+/** A fork's child finds nothing in the CQs: they are the parent's. */
+#define VMP_VERBS_FORKED      0x80
+#define VMP_VERBS_STASHED_TX  (VMP_PORT_EVENT_TX | VMP_VERBS_FORKED)
+#define VMP_VERBS_STASHED_RX  (VMP_PORT_EVENT_RX | VMP_VERBS_FORKED)
 
 
 /** An opened device. */
@@ -108,11 +116,30 @@ typedef struct vmp_verbs_ud {
 } vmp_verbs_ud_t;
 
 
+/** Completions that vmp_port_event_arm() found; the next poll takes them. */
+typedef struct vmp_verbs_stash {
+    int      pos;
+    int      num;
+    vmp_wc_t wc[VMP_VERBS_STASH_MAX];
+} vmp_verbs_stash_t;
+
+
 typedef struct vmp_verbs_rail {
     /* hot */
     struct ibv_cq   *tx_cq;
     struct ibv_cq   *rx_cq;
     struct ibv_srq  *srq;
+    unsigned        stashed;            /**< What a poll has to look at first:
+                                             OR of VMP_PORT_EVENT_*, and
+                                             VMP_VERBS_FORKED */
+
+    /* wakeup [app] */
+    unsigned          notified;         /**< CQs that will raise an event: OR
+                                             of VMP_PORT_EVENT_* */
+    int               is_deaf;          /**< They do not: it was logged */
+    int               is_broken;        /**< A CQ is: it was reported */
+    vmp_verbs_stash_t stash[2];         /**< Of the send and the receive CQ */
+    struct ibv_comp_channel *channel;   /**< Of both */
 
     vmp_verbs_dev_t *dev;
     char            name[VMP_PORT_NAME_MAX + 8];    /**< "rxe0:1" */
@@ -128,6 +155,16 @@ typedef struct vmp_verbs_rail {
 } vmp_verbs_rail_t;
 
 
+/** Sleeping until something happens, see wakeup.c. [app] but for the flag. */
+typedef struct vmp_verbs_wakeup {
+    int         epoll_fd;               /**< Over all that follows */
+    int         signal_fd;              /**< Written by the helper */
+    int         timer_fd;
+    uint64_t    deadline;               /**< That the timer is set to, ns */
+    _Atomic int is_armed;               /**< Write to signal_fd */
+} vmp_verbs_wakeup_t;
+
+
 struct vmp_port {
     vmp_verbs_rail_t    rails[VMP_MAX_RAILS];
     unsigned            num_rails;
@@ -136,8 +173,10 @@ struct vmp_port {
     struct ibv_qp_cap   qp_cap;         /**< What QPs are made with */
     uint8_t             path_mtu;
     unsigned            fork_gen;
-    int                 wake_fd;
+    int                 wake_fd;        /**< Wakes the helper */
+    vmp_verbs_wakeup_t  wakeup;
     _Atomic uint64_t    random;
+    vmp_port_t          *all_next;      /**< All ports of the process */
 
     /* [helper], under its lock */
     uint32_t            id;             /**< Names its fds in epoll */
@@ -166,6 +205,10 @@ extern unsigned vmp_verbs_fork_gen;
 
 /** Register the fork handlers, once. Called before anything is opened. */
 void vmp_verbs_init_once(void);
+
+/** Enter a port in the list of the process, or take it out. [setup] */
+void vmp_verbs_ports_add(vmp_port_t *port);
+void vmp_verbs_ports_remove(vmp_port_t *port);
 
 /** What to do about an errno of verbs; "" if nothing comes to mind. */
 const char *vmp_verbs_hint(int err);
@@ -268,6 +311,30 @@ unsigned vmp_verbs_ud_poll_rx(vmp_port_t *port, unsigned rail_index);
 
 /** Bring broken control QPs back. */
 void vmp_verbs_ud_repair(vmp_port_t *port, unsigned rail_index, uint64_t now);
+
+
+/* poll.c [app] */
+
+/** Poll the send CQ (VMP_PORT_EVENT_TX) or the receive CQ of a rail. */
+int vmp_verbs_poll_rail(vmp_verbs_rail_t *rail, unsigned event, vmp_wc_t *wc,
+                        int max);
+
+
+/* wakeup.c */
+
+/** A completion channel that does not block. NULL: errno says why. */
+struct ibv_comp_channel *vmp_verbs_channel_create(struct ibv_context *ctx);
+
+void vmp_verbs_wakeup_init(vmp_verbs_wakeup_t *wakeup);
+
+/** Make the file descriptors, when the rails are open. */
+vmp_status_t vmp_verbs_wakeup_open(vmp_port_t *port);
+
+void vmp_verbs_wakeup_close(vmp_verbs_wakeup_t *wakeup);
+
+/** vmp_verbs_poll_rail() where vmp_verbs_rail_t.stashed says so. */
+int vmp_verbs_poll_stash(vmp_verbs_rail_t *rail, unsigned event, vmp_wc_t *wc,
+                         int max);
 
 
 /* event.c [helper] */

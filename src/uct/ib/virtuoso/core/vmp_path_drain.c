@@ -1,0 +1,207 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_conn.h"
+#include "vmp_path.h"
+
+/*
+ * The end of a path: all that was posted is found complete or flushed, then
+ * control may destroy the QP.
+ */
+
+/* Control tells why a path went out of use, in another event; a path without a
+ * reason after that time has failed by itself. */
+#define VMP_PATH_REASON_NS  200000000ul
+
+
+/* The peer closed in good order, but an operation did not get through. What
+ * nobody waits for is reported upon next use only: the acknowledgement of a
+ * peer's last message is often lost that way. */
+static void vmp_path_check_lost(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    const vmp_wr_t *wr;
+    char str[VMP_PATH_STR_MAX];
+    uint32_t pos;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if (vmp_wr_is_ctrl(wr->kind)) {
+            continue;
+        }
+
+        conn->is_lossy = 1;
+        if ((wr->kind != VMP_WR_AM) || (wr->comp != NULL)) {
+            vmp_error("%s: the peer closed its interface before a %s of %u "
+                      "bytes to it completed",
+                      vmp_path_str(path, str, sizeof(str)),
+                      vmp_wr_kind_str(wr->kind), wr->bytes);
+            vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+            return;
+        }
+    }
+}
+
+/* Control may destroy the QP; what is in the ring ends. Return 1 if so. */
+static unsigned vmp_path_finish(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_cmd_t cmd    = {
+        .type   = VMP_CMD_PATH_DRAINED,
+        .slot   = conn->slot,
+        .incarn = conn->incarn,
+        .path   = path->index,
+        .epoch  = path->epoch
+    };
+
+    if (vmp_iface_command(conn->iface, &cmd) != 0) {
+        return 0;
+    }
+
+    if (!(conn->block & VMP_BLOCK_FAILED)) {
+        vmp_path_check_lost(path);
+    }
+
+    vmp_path_retire(path, path->head,
+                    (conn->block & VMP_BLOCK_FAILED) ?
+                    conn->status : VMP_ERR_CONNECTION_RESET);
+    vmp_path_free(path);
+    return 1;
+}
+
+void vmp_path_down(vmp_path_t *path, int is_stuck)
+{
+    char str[VMP_PATH_STR_MAX];
+
+    if (path->state == VMP_PATH_DOWN) {
+        return;
+    }
+
+    vmp_debug("%s is down", vmp_path_str(path, str, sizeof(str)));
+    if ((path->state == VMP_PATH_READY) && (vmp_path_finish(path) != 0)) {
+        /* it never carried anything: nobody misses it */
+        return;
+    }
+
+    path->state    = VMP_PATH_DOWN;
+    path->is_stuck = is_stuck;
+    vmp_path_disable(path);
+}
+
+/* What completed without a completion cannot be told from what did not: a
+ * marker that is flushed tells. */
+static int vmp_path_wants_marker(const vmp_path_t *path)
+{
+    return !path->is_error && !path->is_marked && (path->unsig > 0);
+}
+
+/* Whether the drain can go on now */
+static int vmp_path_can_drain(const vmp_path_t *path)
+{
+    if (path->state != VMP_PATH_DOWN) {
+        return 0;
+    }
+
+    if (path->rail->is_broken || path->is_stuck) {
+        return 1; /* nothing more will ever be known */
+    }
+
+    if (vmp_path_wants_marker(path)) {
+        return (path->rail->cq_avail > 0) &&
+               ((path->head - path->tail) <= path->mask);
+    }
+
+    /* nor may an arrival be lost with the QP */
+    return ((path->is_error ? path->drain_pos : path->tail) == path->head) &&
+           path->rail->rx_empty;
+}
+
+/* One step of the drain. Return 1 if something happened. */
+static unsigned vmp_path_drain(vmp_path_t *path, uint64_t now)
+{
+    vmp_conn_t *conn = path->conn;
+    char str[VMP_PATH_STR_MAX];
+
+    if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+        if ((now - path->down_time) < VMP_PATH_REASON_NS) {
+            return 0;
+        }
+
+        vmp_error("%s went out of use: the connection is lost",
+                  vmp_path_str(path, str, sizeof(str)));
+        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+    }
+
+    if (!vmp_path_can_drain(path)) {
+        return 0;
+    }
+
+    if (!path->rail->is_broken && !path->is_stuck &&
+        vmp_path_wants_marker(path)) {
+        path->is_marked = 1;
+        if (vmp_path_post_nop(path) == 0) {
+            return 0;
+        }
+
+        path->is_error  = 1;
+        path->drain_pos = path->head;
+        if (!path->rail->rx_empty) {
+            return 0;
+        }
+    }
+
+    return vmp_path_finish(path);
+}
+
+unsigned vmp_path_progress(vmp_iface_t *iface)
+{
+    unsigned count = 0;
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+    uint64_t now;
+    unsigned i;
+
+    if (vmp_likely(vmp_list_is_empty(&iface->draining))) {
+        return 0;
+    }
+
+    now = vmp_port_now(iface->port);
+    vmp_list_for_each_safe(link, tmp, &iface->draining) {
+        count += vmp_path_drain(vmp_container_of(link, vmp_path_t, draining),
+                                now);
+    }
+
+    if (count > 0) {
+        /* they gave back what they held */
+        for (i = 0; i < iface->num_rails; ++i) {
+            vmp_path_force_again(&iface->rails[i]);
+        }
+
+        vmp_iface_changed(iface);
+    }
+
+    return count;
+}
+
+int vmp_path_has_to_drain(const vmp_iface_t *iface, uint64_t *deadline_p)
+{
+    const vmp_link_t *link;
+    const vmp_path_t *path;
+
+    *deadline_p = UINT64_MAX;
+    vmp_list_for_each(link, &iface->draining) {
+        path = vmp_container_of(link, vmp_path_t, draining);
+        if (path->conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
+            if (vmp_path_can_drain(path)) {
+                return 1;
+            }
+        } else if ((path->down_time + VMP_PATH_REASON_NS) < *deadline_p) {
+            *deadline_p = path->down_time + VMP_PATH_REASON_NS;
+        }
+    }
+
+    return 0;
+}
