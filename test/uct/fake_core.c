@@ -17,8 +17,6 @@
 
 #define FAKE_MAX_MSG   8192
 #define FAKE_MAX_SHORT 100
-#define FAKE_LKEY      0x1234
-#define FAKE_RKEY      0xabcd
 
 
 typedef struct fake_msg {
@@ -64,60 +62,6 @@ fake_core_t fake_core = {
 static vmp_iface_t *fake_ifaces = NULL;
 static uint64_t fake_next_id    = 100;
 static vmp_ep_t *fake_running   = NULL; /* its ep_ready is being called */
-
-
-/* Devices and memory ------------------------------------------------------- */
-
-vmp_status_t vmp_port_query_devices(vmp_port_dev_t **devs_p, unsigned *num_p)
-{
-    unsigned i;
-
-    *num_p  = fake_core.num_devices;
-    *devs_p = (*num_p == 0) ? NULL : calloc(*num_p, sizeof(**devs_p));
-    for (i = 0; i < *num_p; ++i) {
-        snprintf((*devs_p)[i].name, VMP_PORT_NAME_MAX, "fake%u", i / 2);
-        (*devs_p)[i].port_num = 1 + (i % 2);
-        (*devs_p)[i].is_roce  = 1;
-    }
-
-    return VMP_OK;
-}
-
-vmp_status_t vmp_port_md_open(const char *const *names, unsigned num,
-                              vmp_port_md_t **md_p)
-{
-    *md_p = malloc(1);
-    return VMP_OK;
-}
-
-void vmp_port_md_close(vmp_port_md_t *md)
-{
-    free(md);
-}
-
-void vmp_port_md_query(const vmp_port_md_t *md, vmp_port_md_attr_t *attr)
-{
-    memset(attr, 0, sizeof(*attr));
-    attr->max_mr_size = UINT64_MAX;
-    attr->num_devs    = 1;
-}
-
-vmp_status_t vmp_port_mem_reg(vmp_port_md_t *md, void *address, size_t length,
-                              unsigned access, int silent, vmp_mem_t *mem)
-{
-    memset(mem, 0, sizeof(*mem));
-    mem->num_devs = 1;
-    mem->lkey[0]  = FAKE_LKEY;
-    mem->rkey[0]  = FAKE_RKEY;
-    ++fake_core.num_regions;
-    return VMP_OK;
-}
-
-vmp_status_t vmp_port_mem_dereg(vmp_mem_t *mem)
-{
-    --fake_core.num_regions;
-    return VMP_OK;
-}
 
 
 /* Interface ---------------------------------------------------------------- */
@@ -167,7 +111,7 @@ void vmp_iface_query(const vmp_iface_t *iface, vmp_iface_attr_t *attr)
     attr->addr.ud_qpn[0]    = 17;
     attr->max_short         = FAKE_MAX_SHORT;
     attr->max_bcopy         = FAKE_MAX_MSG;
-    attr->max_zcopy_am      = FAKE_MAX_MSG;
+    attr->max_zcopy_am      = fake_core.no_am_zcopy ? 0 : FAKE_MAX_MSG;
     attr->max_zcopy_hdr     = 256;
     attr->max_zcopy_rma     = 1ul << 30;
     attr->max_iov           = VMP_MAX_IOV;
@@ -381,7 +325,7 @@ static void fake_add_comp(vmp_ep_t *ep, void *comp, void (*unpack)(void),
 
 static void fake_check_rkey(const vmp_rkey_t *rkey)
 {
-    if ((rkey->num_devs != 1) || (rkey->key[0] != FAKE_RKEY)) {
+    if ((rkey->num_devs != 1) || (!fake_core_has_key(rkey->key[0]))) {
         abort();
     }
 }

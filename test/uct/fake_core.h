@@ -27,12 +27,18 @@ typedef struct fake_core {
     vmp_status_t       arm_status;      /**< What vmp_iface_event_arm() returns
                                              when nothing is there */
     unsigned           armed;           /**< Events of its last call */
+    int                no_am_zcopy;     /**< The device has one SGE */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
     vmp_iface_params_t params;          /**< Of the last interface */
 } fake_core_t;
 
 extern fake_core_t fake_core;
 
+
+#define FAKE_LKEY 0x1234
+
+/** Whether memory of this remote key is registered. */
+int fake_core_has_key(uint32_t rkey);
 
 /** Report an endpoint as lost. */
 void fake_core_fail(vmp_ep_t *ep, vmp_status_t status);

@@ -51,6 +51,7 @@ static void test_resources(void)
 static void test_attributes(void)
 {
     uct_iface_attr_t attr;
+    uct_iface_h iface;
 
     VMP_CHECK(uct_iface_query(test_iface, &attr) == UCS_OK);
     VMP_CHECK(attr.cap.flags & UCT_IFACE_FLAG_CONNECT_TO_IFACE);
@@ -62,6 +63,14 @@ static void test_attributes(void)
     VMP_CHECK(attr.iface_addr_len <= 63);
     VMP_CHECK(attr.dev_num_paths == 1);
     VMP_CHECK(attr.bandwidth.shared > 1);
+    VMP_CHECK(attr.cap.flags & UCT_IFACE_FLAG_AM_ZCOPY);
+
+    fake_core.no_am_zcopy = 1;
+    VMP_CHECK(test_open_iface(NULL, NULL, &iface) == UCS_OK);
+    VMP_CHECK(uct_iface_query(iface, &attr) == UCS_OK);
+    VMP_CHECK(!(attr.cap.flags & UCT_IFACE_FLAG_AM_ZCOPY));
+    uct_iface_close(iface);
+    fake_core.no_am_zcopy = 0;
 }
 
 static void test_wakeup(void)
@@ -107,7 +116,15 @@ static void test_settings(void)
         {"SL", "16"}, {"TRAFFIC_CLASS", "256"}, {"PKEY", "0x8000"},
         {"GID_INDEX", "256"}, {"CHUNK_SIZE", "1k"}, {"SEG_SIZE", "10"},
         {"RX_WINDOW", "100"}, {"TX_QUEUE_LEN", "7"}, {"NUM_UD", "9"},
-        {"RNR_TIMEOUT", "1s"}, {"PEER_TIMEOUT", "0"}
+        {"RNR_TIMEOUT", "1s"}, {"PEER_TIMEOUT", "0"}, {"TX_QUEUE_LEN", "8"},
+        {"TX_QUEUE_LEN", "65536"}, {"TX_CQ_LEN", "128"}, {"TX_CQ_LEN", "inf"},
+        {"RX_QUEUE_LEN", "16"}, {"RX_MAX_BUFS", "1000"}, {"TX_MAX_BUFS", "8"},
+        {"TX_MIN_INLINE", "8k"}, {"TX_MIN_SGE", "1"}, {"MAX_RD_ATOMIC", "0"},
+        {"MAX_RD_ATOMIC", "256"}, {"PATH_WINDOW", "1k"}, {"LATENCY", "2s"},
+        {"CHUNK_SIZE", "inf"}, {"CHUNK_SIZE", "auto"}, {"SEG_SIZE", "2m"},
+        {"PATH_WINDOW", "inf"}, {"RX_WINDOW", "131072"}, {"OVERHEAD", "2s"},
+        {"RX_WINDOW_MIN", "0"}, {"RX_WINDOW_MIN", "1024"}, {"NUM_UD", "0"},
+        {"SPREAD_THRESH", "auto"}, {"PEER_TIMEOUT", "1e9s"}, {"NUM_PATHS", "-1"}
     };
     uct_iface_h iface = NULL;
     size_t i;
@@ -124,6 +141,10 @@ static void test_settings(void)
     VMP_CHECK(fake_core.params.port.pkey == 0xffff);
     VMP_CHECK(fake_core.params.port.retry_count == 6);
     VMP_CHECK(fake_core.params.rx_headroom == TEST_HEADROOM);
+    uct_iface_close(iface);
+
+    VMP_CHECK(test_open_iface("SPREAD_THRESH", "inf", &iface) == UCS_OK);
+    VMP_CHECK(fake_core.params.spread_thresh == SIZE_MAX);
     uct_iface_close(iface);
 
     VMP_CHECK(test_open_iface("PKEY", "0x7fff", &iface) == UCS_OK);

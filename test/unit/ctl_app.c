@@ -19,6 +19,7 @@ void app_cmd(unsigned n, uint32_t slot, vmp_cmd_type_t type, uint8_t num_paths)
     cmd->slot      = slot;
     cmd->incarn    = conn->incarn;
     cmd->num_paths = num_paths;
+    cmd->epoch     = 1;
     if (type == VMP_CMD_FAIL) {
         conn->is_ended        = 1;
         conn->is_failed_by_us = 1;

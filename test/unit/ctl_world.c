@@ -132,6 +132,7 @@ void vmp_port_ctl_forget(vmp_port_t *port, unsigned rail,
     (void)port;
     (void)rail;
     (void)dest;
+    world.num_forgotten++;
 }
 
 static void net_add(unsigned node, const void *data, size_t length,
@@ -166,7 +167,8 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
         world.tap(port->node, data, length);
     }
 
-    if ((to >= WORLD_NODES) || world.is_ud_dead[port->node][ud]) {
+    if ((to >= WORLD_NODES) || world.is_ud_dead[port->node][ud] ||
+        (((const uint8_t*)data)[3] == world.lost_type)) {
         return;
     }
 

@@ -106,6 +106,8 @@ typedef struct world {
     uint64_t delay_max;                     /**< ns */
     int      is_ud_dead[WORLD_NODES][WORLD_UD]; /**< Nothing leaves from it */
     int      is_closing;
+    unsigned lost_type;                     /**< These datagrams get lost */
+    unsigned num_forgotten;                 /**< vmp_port_ctl_forget() */
     uint8_t  num_paths;
     /** Called for each datagram sent; may be NULL. */
     void     (*tap)(unsigned node, const void *data, size_t length);

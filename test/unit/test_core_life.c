@@ -35,6 +35,9 @@ static void test_refused_paths(uint64_t seed)
         world_run(10000000000ul);
         VMP_CHECK(stream.failed == 1);
         stream_close(&stream);
+        /* both have said why */
+        VMP_CHECK(world_nodes[0].iface->counters.conns_failed == i + 1);
+        VMP_CHECK(world_nodes[1].iface->counters.conns_failed == i + 1);
     }
 
     world_run(10000000000ul);
@@ -43,6 +46,40 @@ static void test_refused_paths(uint64_t seed)
         VMP_CHECK(vmp_list_is_empty(&world_nodes[i].iface->all));
     }
 
+    world_end();
+}
+
+/* An endpoint is made on an idle connection just when control hears that the
+ * peer closes, and so connects to it anew, for nobody: it must know that */
+static void test_stray_connect(uint64_t seed)
+{
+    vmp_ctl_t *ctl;
+    stream_t stream;
+    unsigned i;
+
+    world_begin("stray connection", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    stream_close(&stream);
+    world_run(10000000ul);
+
+    ctl = world_nodes[0].iface->ctl;
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    stream_open(&stream, 0, 1);
+    /* the command comes second */
+    sim_port_stall_helper(sim_port(0), sim_now() + 10000000);
+    world_run(100000000ul);
+    VMP_CHECK(stream.ep.conn->is_closed);
+    for (i = 0; i < ctl->num_slots; ++i) {
+        VMP_CHECK((ctl->slots[i] == NULL) || !ctl->slots[i]->has_user);
+    }
+
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) ==
+              VMP_ERR_CONNECTION_RESET);
+    world_until(stream.failed, 10);
+    stream_close(&stream);
     world_end();
 }
 
@@ -198,6 +235,7 @@ static void test_stuck(uint64_t seed)
 static void run(uint64_t seed)
 {
     test_refused_paths(seed);
+    test_stray_connect(seed);
     test_overrun(seed);
     test_closed_owes_nothing(seed);
     test_late_ep(seed, 0);

@@ -162,6 +162,7 @@ static void test_timeout(void)
     world_run(60 * MSEC);
     VMP_CHECK(world.nodes[0].num_failed == 1);
     VMP_CHECK(world.nodes[0].num_conns == 0);
+    VMP_CHECK(world.num_forgotten == 1);
     check_idle();
 
     /* The same when the peer goes silent half-way */
@@ -179,6 +180,35 @@ static void test_timeout(void)
     VMP_CHECK(world.nodes[0].num_conns == 0);
     VMP_CHECK(world.nodes[1].num_conns == 0);
     VMP_CHECK(world.num_qps == 0);
+    world_cleanup();
+}
+
+/* No RTU gets through, but frames come in: the path is up */
+static void test_lost_rtu(int is_seen)
+{
+    app_conn_t *conn;
+
+    begin(19);
+    world.lost_type = VMP_CTL_PATH_RTU;
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    conn = app_find(1, 10, 0, NULL);
+    VMP_CHECK((conn != NULL) && (app_find(0, 20, 0, NULL) != NULL));
+    VMP_CHECK(!app_is_pair_up(0, 1, 1));
+    if (is_seen) {
+        app_cmd(1, slot_of(1, 0), VMP_CMD_PATH_SEEN, 0);
+        world_run(10 * MSEC);
+        app_check_pair(0, 1, 1);
+    }
+
+    world_run(2 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[1].num_failed == !is_seen);
+    if (is_seen) {
+        app_check_pair(0, 1, 1);
+        check_idle();
+    }
+
+    world.lost_type = 0;
     world_cleanup();
 }
 
@@ -226,6 +256,8 @@ static void test_close(void)
     world_run(10 * SEC);
     VMP_CHECK(world.nodes[0].num_conns == 0);
     VMP_CHECK(world.num_qps == 0);
+    /* Other connections may go to the same host */
+    VMP_CHECK(world.num_forgotten == 0);
 
     /* Its control QPs' numbers are another interface's now: no need to wait */
     node_open(1, 21);
@@ -547,6 +579,8 @@ int main(void)
         test_dead_ud(i);
     }
     test_timeout();
+    test_lost_rtu(0);
+    test_lost_rtu(1);
     test_fail(0);
     test_fail(1);
     test_close();

@@ -120,11 +120,12 @@ static void vmp_conn_agreed(vmp_conn_t *conn, const vmp_ev_t *ev)
         return;
     }
 
-    if ((ev->num_paths == 0) || (ev->num_paths > VMP_MAX_PATHS) ||
-        (ev->frame_size < iface->rx.frame_size)) {
-        vmp_error("peer %016" PRIx64 " takes frames of %u bytes at most, we "
-                  "send %zu: set UCX_VMP_SEG_SIZE alike on both sides",
-                  conn->peer_id, ev->frame_size, iface->rx.frame_size);
+    /* UCP cuts messages to our own size, whatever the peer's */
+    if (ev->frame_size != iface->rx.frame_size) {
+        vmp_error("UCX_VMP_SEG_SIZE is %u at peer %016" PRIx64 " and %zu here: "
+                  "set it alike on both sides",
+                  ev->frame_size - VMP_FRAME_HDR_LEN, conn->peer_id,
+                  iface->seg_size);
         vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
         return;
     }
@@ -239,6 +240,8 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
         vmp_debug("peer %016" PRIx64 " closed its interface", conn->peer_id);
         conn->block    |= VMP_BLOCK_CLOSED;
         conn->is_closed = 1;
+        /* an endpoint may just have asked for this connection */
+        iface->has_stray_connect |= conn->was_used;
         vmp_conn_leave_tree(conn);
         vmp_list_del(&conn->owing);
         vmp_list_add_once(&iface->failing, &conn->failing);

@@ -364,6 +364,9 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         vmp_ctl_conn_fail(conn, VMP_EV_CONN_GONE, VMP_OK, VMP_REASON_NONE,
                           VMP_REASON_FAILED, now);
         break;
+    case VMP_CMD_PATH_SEEN:
+        vmp_ctl_path_seen(conn, cmd->path, cmd->epoch, now);
+        break;
     case VMP_CMD_IDLE:
         vmp_ctl_conn_idle(conn);
         break;

@@ -45,6 +45,8 @@ typedef enum vmp_cmd_type {
                                  ERR, tell the peer (GOODBYE, FAILED) */
     VMP_CMD_PATH_DRAINED,   /**< (path, epoch) is out of use here and all its
                                  completions were seen: destroy its QP */
+    VMP_CMD_PATH_SEEN,      /**< A frame came in on (path, epoch): the peer may
+                                 send on it, whatever datagram was lost */
     VMP_CMD_IDLE            /**< No endpoints on the connection any more */
 } vmp_cmd_type_t;
 
@@ -106,7 +108,8 @@ typedef struct vmp_ev {
     uint32_t         peer_conn;     /**< CONN_PEER: peer's slot, */
     uint32_t         peer_incarn;   /**< and incarnation, for frames */
     uint32_t         credits;       /**< CONN_PEER: SNs below may be sent */
-    uint32_t         frame_size;    /**< CONN_PEER: agreed largest frame */
+    uint32_t         frame_size;    /**< CONN_PEER: largest that the peer
+                                         receives, bytes */
     vmp_status_t     status;        /**< CONN_FAILED */
     vmp_ctl_reason_t reason;        /**< CONN_FAILED */
 } vmp_ev_t;

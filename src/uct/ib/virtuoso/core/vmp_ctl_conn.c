@@ -141,7 +141,10 @@ void vmp_ctl_conn_check_gone(vmp_ctl_conn_t *conn)
     }
 
     vmp_ctl_ev_push(conn, VMP_EV_CONN_GONE, &none);
-    vmp_port_ctl_forget(ctl->params.port, 0, &conn->rail);
+    if (conn->has_timed_out) {
+        /* The way to that host may have changed; else others may be using it */
+        vmp_port_ctl_forget(ctl->params.port, 0, &conn->rail);
+    }
     vmp_ctl_conn_free(conn);
 }
 
@@ -265,8 +268,7 @@ static int agree(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg, uint64_t now)
     ev.peer_conn   = conn->peer_conn;
     ev.peer_incarn = conn->peer_incarn;
     ev.credits     = msg->credits;
-    ev.frame_size  = (msg->frame_size < params->frame_size) ?
-                     msg->frame_size : params->frame_size;
+    ev.frame_size  = msg->frame_size;
     vmp_ctl_ev_push(conn, VMP_EV_CONN_PEER, &ev);
     return 0;
 }

@@ -145,6 +145,7 @@ struct vmp_ctl_conn {
     uint8_t              bye_reason;
     uint8_t              is_warned;         /**< Of paths that do not come */
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
+    uint8_t              has_timed_out;     /**< Its peer did not answer */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
     uint8_t              repeats;           /**< Of the peer's, answered since
@@ -322,6 +323,10 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now);
 
 /** VMP_CMD_PATH_DRAINED. The connection may be gone on return. */
 void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch);
+
+/** VMP_CMD_PATH_SEEN. */
+void vmp_ctl_path_seen(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                       uint64_t now);
 
 /** Whether the application has still to drain an earlier epoch of a path. */
 int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index);

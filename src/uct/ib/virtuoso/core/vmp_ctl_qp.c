@@ -198,6 +198,20 @@ void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch)
     }
 }
 
+void vmp_ctl_path_seen(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                       uint64_t now)
+{
+    vmp_ctl_path_t *path = (index < conn->num_paths) ?
+                           conn->paths[index].path : NULL;
+
+    /* As good as the RTU that was lost */
+    if ((path != NULL) && (path->epoch == epoch) &&
+        (path->state == VMP_CTL_PATH_REP_SENT)) {
+        vmp_ctl_path_up(path, now);
+        vmp_ctl_conn_kick(conn, now);
+    }
+}
+
 int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index)
 {
     const vmp_ctl_path_t *path;

@@ -146,6 +146,20 @@ void vmp_path_up(vmp_path_t *path)
     vmp_iface_changed(conn->iface);
 }
 
+void vmp_path_seen(vmp_path_t *path)
+{
+    vmp_cmd_t cmd = {
+        .type   = VMP_CMD_PATH_SEEN,
+        .slot   = path->conn->slot,
+        .incarn = path->conn->incarn,
+        .path   = path->index,
+        .epoch  = path->epoch
+    };
+
+    vmp_path_up(path);
+    vmp_iface_command(path->conn->iface, &cmd);
+}
+
 void vmp_path_disable(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;

@@ -99,6 +99,9 @@ void vmp_path_free(vmp_path_t *path);
 /** It may send from now on. */
 void vmp_path_up(vmp_path_t *path);
 
+/** The same, found out by ourselves: control is to know. */
+void vmp_path_seen(vmp_path_t *path);
+
 /** No more sends on it; it begins to drain. */
 void vmp_path_disable(vmp_path_t *path);
 

@@ -227,7 +227,7 @@ static void vmp_rx_handle(vmp_iface_t *iface, vmp_rx_t *rx, uint32_t byte_len)
     conn = path->conn;
     if (vmp_unlikely(path->state == VMP_PATH_READY)) {
         /* the peer sends: its QP is ready, too */
-        vmp_path_up(path);
+        vmp_path_seen(path);
     }
 
     ++path->counters.rx_frames;

@@ -291,7 +291,8 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
                        const vmp_rail_addr_t *dest, uint32_t remote_qpn,
                        const void *data, size_t length);
 
-/** Forget what is cached for a destination (its connection is gone). */
+/** Forget what is cached for a destination: it does not answer, and the way to it
+ *  may have changed. Others may go on using it. */
 void vmp_port_ctl_forget(vmp_port_t *port, unsigned rail,
                          const vmp_rail_addr_t *dest);
 

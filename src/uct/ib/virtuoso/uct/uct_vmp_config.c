@@ -48,7 +48,7 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
 
     {"SPREAD_THRESH", "4k",
      "Operations longer than this are spread over the paths; shorter ones use\n"
-     "the first path that is up.",
+     "the first path that is up. \"inf\" spreads nothing.",
      ucs_offsetof(uct_vmp_iface_config_t, spread_thresh),
      UCS_CONFIG_TYPE_MEMUNITS},
 
@@ -93,11 +93,12 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
      UCS_CONFIG_TYPE_UINT},
 
     {"TX_QUEUE_LEN", "256",
-     "Length of a path's send queue; a power of 2, 8..32768.",
+     "Length of a path's send queue; a power of 2, 16..32768.",
      ucs_offsetof(uct_vmp_iface_config_t, tx_queue_len), UCS_CONFIG_TYPE_UINT},
 
     {"TX_CQ_LEN", "4096",
-     "Length of the completion queue that the interface's paths share.",
+     "Length of the completion queue that the interface's paths share; at least\n"
+     "TX_QUEUE_LEN.",
      ucs_offsetof(uct_vmp_iface_config_t, tx_cq_len), UCS_CONFIG_TYPE_UINT},
 
     {"RX_QUEUE_LEN", "1024",
@@ -221,6 +222,9 @@ static int uct_vmp_config_is_valid(const uct_vmp_iface_config_t *config)
     /* not short-circuited: report all that is wrong at once */
     return uct_vmp_config_check("NUM_PATHS", config->num_paths, 1,
                                 VMP_MAX_PATHS, 0) &
+           ((config->spread_thresh == UCS_MEMUNITS_INF) ||
+            uct_vmp_config_check("SPREAD_THRESH", config->spread_thresh, 0,
+                                 1ul << 40, 0)) &
            uct_vmp_config_check("CHUNK_SIZE", config->chunk_size, 4096,
                                 1ul << 30, 0) &
            uct_vmp_config_check("PATH_WINDOW", config->path_window,
@@ -231,8 +235,8 @@ static int uct_vmp_config_is_valid(const uct_vmp_iface_config_t *config)
            uct_vmp_config_check("RX_WINDOW", config->rx_window, 16, 65536, 1) &
            uct_vmp_config_check("RX_WINDOW_MIN", config->rx_window_min, 1,
                                 config->rx_window, 0) &
-           uct_vmp_config_check("TX_QUEUE_LEN", config->tx_queue_len, 8, 32768,
-                                1) &
+           uct_vmp_config_check("TX_QUEUE_LEN", config->tx_queue_len, 16,
+                                32768, 1) &
            uct_vmp_config_check("TX_CQ_LEN", config->tx_cq_len,
                                 config->tx_queue_len, 1ul << 22, 0) &
            uct_vmp_config_check("RX_QUEUE_LEN", config->rx_queue_len, 32,

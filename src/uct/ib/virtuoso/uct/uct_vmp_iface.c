@@ -146,7 +146,7 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
     uct_base_iface_query(&iface->super, attr);
 
     attr->cap.flags = UCT_IFACE_FLAG_CONNECT_TO_IFACE |
-                      UCT_IFACE_FLAG_AM_BCOPY | UCT_IFACE_FLAG_AM_ZCOPY |
+                      UCT_IFACE_FLAG_AM_BCOPY |
                       UCT_IFACE_FLAG_PUT_BCOPY | UCT_IFACE_FLAG_PUT_ZCOPY |
                       UCT_IFACE_FLAG_GET_BCOPY | UCT_IFACE_FLAG_GET_ZCOPY |
                       UCT_IFACE_FLAG_PENDING | UCT_IFACE_FLAG_CB_SYNC |
@@ -157,6 +157,10 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
 #endif
     if (core->max_short > sizeof(uint64_t)) {
         attr->cap.flags |= UCT_IFACE_FLAG_AM_SHORT | UCT_IFACE_FLAG_PUT_SHORT;
+    }
+
+    if (core->max_zcopy_am > 0) {
+        attr->cap.flags |= UCT_IFACE_FLAG_AM_ZCOPY;
     }
 
     attr->cap.am.max_short        = core->max_short;

@@ -53,6 +53,39 @@ ucs_status_t uct_vmp_rkey_compare(uct_component_t *component,
 #endif
 
 
+/* Methods of a domain (uct_vmp_mem.c); see struct uct_md_ops. */
+
+#if UCT_VMP_ABI_REG_PARAMS
+ucs_status_t uct_vmp_mem_reg(uct_md_h md, void *address, size_t length,
+                             const uct_md_mem_reg_params_t *params,
+                             uct_mem_h *memh_p);
+#else
+ucs_status_t uct_vmp_mem_reg(uct_md_h md, void *address, size_t length,
+                             unsigned flags, uct_mem_h *memh_p);
+#endif
+
+ucs_status_t uct_vmp_mem_dereg(uct_md_h md,
+                               const uct_md_mem_dereg_params_t *params);
+
+#if UCT_VMP_ABI_MKEY_PACK_RANGE
+ucs_status_t uct_vmp_mkey_pack(uct_md_h md, uct_mem_h memh, void *address,
+                               size_t length,
+                               const uct_md_mkey_pack_params_t *params,
+                               void *buffer);
+#else
+ucs_status_t uct_vmp_mkey_pack(uct_md_h md, uct_mem_h memh,
+                               const uct_md_mkey_pack_params_t *params,
+                               void *buffer);
+#endif
+
+/** Bytes of a packed remote key. */
+size_t uct_vmp_mem_rkey_len(unsigned num_devs);
+
+#if !UCT_VMP_ABI_UCP_CACHES_REG
+ucs_status_t uct_vmp_md_create_rcache(uct_vmp_md_t *md);
+#endif
+
+
 /** The core's form of UCX's handles. */
 static inline const vmp_mem_t *uct_vmp_mem(uct_mem_h memh)
 {

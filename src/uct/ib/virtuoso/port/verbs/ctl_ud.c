@@ -19,6 +19,8 @@
 /** Datagrams that one turn of the helper takes from a rail, so that the others
  *  and the timers get theirs. */
 #define VMP_UD_POLL_MAX      128
+/** Wait for room for one more at close: at most 50 ms, once */
+#define VMP_UD_WAIT_ROUNDS   1000
 /** Wait for the last datagrams (GOODBYE) to leave at close: at most 50 ms */
 #define VMP_UD_DRAIN_ROUNDS  50
 
@@ -92,6 +94,24 @@ void vmp_verbs_ud_reap(vmp_verbs_rail_t *rail)
     } while (num == VMP_UD_POLL_BATCH);
 }
 
+/** What an interface sends when it closes nobody repeats: wait for room, but not
+ *  for a device that is stuck. */
+static void vmp_verbs_ud_wait_slot(vmp_verbs_rail_t *rail)
+{
+    static const struct timespec pause = { 0, VMP_NSEC_PER_MSEC / 20 };
+    vmp_verbs_ud_t *ud                 = &rail->ud;
+    unsigned i;
+
+    for (i = 0; !ud->is_stuck && (ud->num_tx_free == 0); ++i) {
+        if (i == VMP_UD_WAIT_ROUNDS) {
+            ud->is_stuck = 1;
+            return;
+        }
+        nanosleep(&pause, NULL);
+        vmp_verbs_ud_reap(rail);
+    }
+}
+
 void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud_index,
                        const vmp_rail_addr_t *dest, uint32_t remote_qpn,
                        const void *data, size_t length)
@@ -113,6 +133,10 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud_index,
     }
 
     vmp_verbs_ud_reap(rail);
+    if ((ud->num_tx_free == 0) && (port->ctl == NULL)) {
+        vmp_verbs_ud_wait_slot(rail);
+    }
+
     if ((ud->broken & (1u << ud_index)) || (ud->num_tx_free == 0)) {
         vmp_debug("%s: control datagram dropped: QP %u %s", rail->name,
                   ud_index, (ud->num_tx_free == 0) ? "has no slot free" :

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 
-#define VMP_VERBS_MIN_SQ_DEPTH  16
+#define VMP_VERBS_MIN_SQ_DEPTH  16      /* as UCX_VMP_TX_QUEUE_LEN has it */
 
 
 static unsigned vmp_verbs_mtu_bytes(unsigned mtu)

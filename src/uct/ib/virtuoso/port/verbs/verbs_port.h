@@ -110,6 +110,7 @@ typedef struct vmp_verbs_ud {
     unsigned                broken;     /**< Mask of QPs to be repaired */
     uint64_t                repair_at;  /**< Not before, ns */
     int                     rx_ready;   /**< There may be completions */
+    int                     is_stuck;   /**< Sends do not complete: at close */
     vmp_verbs_ah_t          ah_list;    /**< Head */
     vmp_verbs_ah_t          *ah_hash[VMP_AH_BUCKETS];
     unsigned                num_ahs;
