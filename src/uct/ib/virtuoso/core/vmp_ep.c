@@ -162,17 +162,10 @@ int vmp_ep_is_ready(const vmp_ep_t *ep)
 
 /* Endpoints that wait for room --------------------------------------------- */
 
-void vmp_ep_wait_ready(vmp_ep_t *ep)
+static void vmp_ep_ready_add(vmp_iface_t *iface, vmp_ep_t *ep)
 {
-    vmp_iface_t *iface = ep->conn->iface;
-    vmp_ep_t *head     = iface->ready_head;
+    vmp_ep_t *head = iface->ready_head;
 
-    if (ep->is_waiting) {
-        return;
-    }
-
-    ep->is_waiting = 1;
-    ++iface->num_waiting;
     if (head == NULL) {
         ep->ready_next    = ep;
         ep->ready_prev    = ep;
@@ -180,21 +173,47 @@ void vmp_ep_wait_ready(vmp_ep_t *ep)
         return;
     }
 
-    ep->ready_next       = head;
-    ep->ready_prev       = head->ready_prev;
-    head->ready_prev     = ep;
+    ep->ready_next             = head;
+    ep->ready_prev             = head->ready_prev;
+    head->ready_prev           = ep;
     ep->ready_prev->ready_next = ep;
 }
 
 static void vmp_ep_ready_remove(vmp_iface_t *iface, vmp_ep_t *ep)
 {
-    ep->is_waiting             = 0;
+    vmp_ep_t *next = (ep->ready_next == ep) ? NULL : ep->ready_next;
+
     ep->ready_prev->ready_next = ep->ready_next;
     ep->ready_next->ready_prev = ep->ready_prev;
-    --iface->num_waiting;
     if (iface->ready_head == ep) {
-        iface->ready_head = (ep->ready_next == ep) ? NULL : ep->ready_next;
+        iface->ready_head = next;
     }
+
+    if (iface->ready_next == ep) {
+        iface->ready_next = next;
+    }
+
+    if (next == NULL) {
+        iface->ready_left = 0;
+    }
+}
+
+void vmp_ep_wait_ready(vmp_ep_t *ep)
+{
+    vmp_iface_t *iface = ep->conn->iface;
+
+    if (!ep->is_waiting) {
+        ep->is_waiting = 1;
+        ++iface->num_waiting;
+        vmp_ep_ready_add(iface, ep);
+    }
+}
+
+static void vmp_ep_ready_end(vmp_iface_t *iface, vmp_ep_t *ep)
+{
+    ep->is_waiting = 0;
+    --iface->num_waiting;
+    vmp_ep_ready_remove(iface, ep);
 }
 
 void vmp_ep_cancel_wait(vmp_ep_t *ep)
@@ -206,7 +225,29 @@ void vmp_ep_cancel_wait(vmp_ep_t *ep)
     }
 
     if (ep->is_waiting) {
-        vmp_ep_ready_remove(iface, ep);
+        vmp_ep_ready_end(iface, ep);
+    }
+}
+
+/* Call an endpoint. It goes behind all others, who have their turn before it
+ * has another one; those that are not ready keep their place. */
+static void vmp_ep_ready_call(vmp_iface_t *iface, vmp_ep_t *ep)
+{
+    int goes_on;
+
+    vmp_ep_ready_remove(iface, ep);
+    vmp_ep_ready_add(iface, ep);
+    iface->ready_cur = ep;
+    goes_on          = iface->ops.ep_ready(iface->arg, ep);
+    if ((iface->ready_cur != ep) || !ep->is_waiting) {
+        return;
+    }
+
+    if (!goes_on) {
+        vmp_ep_ready_end(iface, ep);
+    } else if (vmp_unlikely(vmp_ep_is_ready(ep))) {
+        /* it did not use the room: nothing else would have it called again */
+        iface->ready_gen = iface->gen - 1;
     }
 }
 
@@ -226,26 +267,22 @@ unsigned vmp_iface_ready(vmp_iface_t *iface)
             return 0;
         }
 
-        /* once around; what is cut short goes on in the next call */
+        /* all of them, oldest first; what is cut short goes on in the next
+         * call */
         iface->ready_gen  = iface->gen;
         iface->ready_left = iface->num_waiting;
+        iface->ready_next = iface->ready_head;
     }
 
     while ((iface->ready_left > 0) && (visits > 0) &&
-           (calls < VMP_READY_CALLS) && (iface->ready_head != NULL)) {
+           (calls < VMP_READY_CALLS)) {
         --iface->ready_left;
         --visits;
-        ep                = iface->ready_head;
-        iface->ready_head = ep->ready_next;
-        if (!vmp_ep_is_ready(ep)) {
-            continue;
-        }
-
-        ++calls;
-        iface->ready_cur = ep;
-        if (!iface->ops.ep_ready(iface->arg, ep) &&
-            (iface->ready_cur == ep) && ep->is_waiting) {
-            vmp_ep_ready_remove(iface, ep);
+        ep                = iface->ready_next;
+        iface->ready_next = ep->ready_next;
+        if (vmp_ep_is_ready(ep)) {
+            ++calls;
+            vmp_ep_ready_call(iface, ep);
         }
     }
 

@@ -128,8 +128,10 @@ static void vmp_iface_init_limits(vmp_iface_t *iface)
     uint32_t inline_max              = vmp_min(attr->max_inline,
                                                VMP_INLINE_MAX);
 
+    /* inline, and in a receive buffer of the peer */
     iface->max_short     = (inline_max >= VMP_FRAME_HDR_LEN + 8) ?
-                           (inline_max - VMP_FRAME_HDR_LEN) : 0;
+                           vmp_min(inline_max - VMP_FRAME_HDR_LEN,
+                                   params->seg_size) : 0;
     iface->seg_size      = params->seg_size;
     iface->spread_thresh = params->spread_thresh;
     iface->chunk_size    = params->chunk_size;

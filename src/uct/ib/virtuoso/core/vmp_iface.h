@@ -90,7 +90,9 @@ struct vmp_iface {
     vmp_link_t             done;            /**< Operations to complete */
     vmp_link_t             dead;            /**< Conns to be freed */
     vmp_link_t             all;             /**< Every connection */
-    vmp_ep_t               *ready_head;     /**< Ring of waiting endpoints */
+    vmp_ep_t               *ready_head;     /**< Ring of waiting endpoints: the
+                                                 oldest */
+    vmp_ep_t               *ready_next;     /**< Next of a round */
     vmp_ep_t               *ready_cur;      /**< The one that is called now */
     unsigned               num_waiting;
     unsigned               ready_left;      /**< Of a round that was cut */
