@@ -89,6 +89,8 @@ void sim_trace_line(const char *fmt, ...)
     va_end(ap);
 }
 
+/* Drivers may have their own */
+__attribute__((weak))
 void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
              const char *fmt, ...)
 {
