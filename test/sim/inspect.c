@@ -1,0 +1,326 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "oracle.h"
+
+#include "core/vmp_credit.h"
+#include "core/vmp_rma.h"
+
+#include "port/sim/sim.h"
+
+#include <inttypes.h>
+
+#define INSPECT_DEEP  16                /* polls between thorough looks */
+
+
+static inst_t *find_inst(uint64_t id)
+{
+    inst_t *inst;
+
+    for (inst = world.insts; inst != NULL; inst = inst->next) {
+        if (inst->attr.addr.id == id) {
+            return inst;
+        }
+    }
+
+    return NULL;
+}
+
+/* Other end of a connection, as long as it is there */
+static vmp_conn_t *find_peer(const vmp_conn_t *conn)
+{
+    inst_t *inst = find_inst(conn->peer_id);
+
+    if ((inst == NULL) || (inst->iface == NULL) || (conn->num_paths == 0)) {
+        return NULL;
+    }
+
+    return vmp_conn_find(inst->iface, conn->peer_conn, conn->peer_incarn);
+}
+
+/* R9: what may be sent is what was granted, and no message is ahead of it */
+static void inspect_credit(const inst_t *inst, const vmp_conn_t *conn)
+{
+    const vmp_conn_t *peer = find_peer(conn);
+    unsigned host          = inst->host->index;
+
+    oracle_check((conn->num_paths == 0) || (conn->tx_sn <= conn->tx_limit),
+                 "credit", "host %u sent message %" PRIu64 ", and may send "
+                 "those below %" PRIu64, host, conn->tx_sn - 1,
+                 conn->tx_limit);
+    if (peer == NULL) {
+        return;
+    }
+
+    oracle_check(conn->tx_limit <= peer->rx_told, "credit", "host %u may send "
+                 "messages below %" PRIu64 ", but was told %" PRIu64, host,
+                 conn->tx_limit, peer->rx_told);
+    oracle_check(peer->rx_next <= conn->tx_sn, "sn", "host %u sent %" PRIu64
+                 " messages, its peer delivered %" PRIu64, host, conn->tx_sn,
+                 peer->rx_next);
+    oracle_check(conn->tx_delivered <= peer->rx_next, "sn", "host %u believes "
+                 "that %" PRIu64 " messages were delivered, not %" PRIu64,
+                 host, conn->tx_delivered, peer->rx_next);
+}
+
+static void inspect_window(const inst_t *inst, const vmp_conn_t *conn)
+{
+    const vmp_iface_params_t *params = &world.prog->params;
+    unsigned host                    = inst->host->index;
+
+    oracle_check((conn->rx_window >= params->rx_window_min) &&
+                 (conn->rx_window <= params->rx_window_max), "bound",
+                 "host %u: receive window of %u messages, %u to %u are set",
+                 host, conn->rx_window, params->rx_window_min,
+                 params->rx_window_max);
+    oracle_check(conn->rx_num_held < conn->rx_window, "bound", "host %u holds "
+                 "%u messages, window %u", host, conn->rx_num_held,
+                 conn->rx_window);
+    oracle_check(conn->rx_told <= (conn->rx_next + conn->rx_window), "bound",
+                 "host %u told its peer %" PRIu64 ", more than it takes", host,
+                 conn->rx_told);
+}
+
+static unsigned queue_length(const vmp_spsc_t *queue)
+{
+    const vmp_spsc_node_t *node = queue->tail;
+    unsigned length             = 0;
+
+    while ((node = atomic_load(&node->next)) != NULL) {
+        ++length;
+    }
+
+    return length;
+}
+
+static unsigned pool_free(const vmp_obj_pool_t *pool)
+{
+    unsigned num = 0;
+    const vmp_obj_t *obj;
+
+    for (obj = pool->free; obj != NULL; obj = obj->next) {
+        ++num;
+    }
+
+    return num;
+}
+
+/* Sums over connections and paths against the interface's books */
+static void inspect_books(const inst_t *inst)
+{
+    const vmp_iface_t *iface = inst->iface;
+    uint64_t outstanding     = 0;
+    uint32_t credit          = 0;
+    uint32_t posted          = 0;
+    uint32_t held            = 0;
+    uint32_t unsig           = 0;
+    unsigned paths           = 0;
+    unsigned conns           = 0;
+    unsigned host            = inst->host->index;
+    const vmp_rail_t *rail   = &iface->rails[0];
+    const vmp_conn_t *conn;
+    const vmp_path_t *path;
+    vmp_link_t *link;
+    unsigned i;
+
+    vmp_list_for_each(link, &iface->all) {
+        conn         = vmp_container_of(link, vmp_conn_t, all);
+        outstanding += conn->outstanding;
+        credit      += conn->rx_window;
+        held        += conn->rx_num_held;
+        ++conns;
+        for (i = 0; i < conn->num_paths; ++i) {
+            path = conn->paths[i];
+            if (path != NULL) {
+                posted += path->head - path->tail;
+                unsig  += path->unsig;
+                ++paths;
+            }
+        }
+    }
+
+    if (!vmp_list_is_empty(&iface->dead)) {
+        return;
+    }
+
+    oracle_check(outstanding == iface->outstanding, "leak", "host %u: %" PRIu64
+                 " operations in flight, %" PRIu64 " in the books", host,
+                 outstanding, iface->outstanding);
+    oracle_check(credit == iface->credit_used, "leak", "host %u: %u credits "
+                 "granted, %u in the books", host, credit, iface->credit_used);
+    oracle_check((posted + rail->cq_avail) == iface->attr.cq_depth, "leak",
+                 "host %u: %u posted, %u of %u CQ slots free", host, posted,
+                 rail->cq_avail, iface->attr.cq_depth);
+    oracle_check(unsig == rail->unsig, "leak", "host %u: %u unsignalled, %u in "
+                 "the books", host, unsig, rail->unsig);
+    oracle_check(rail->rx_held <= held, "leak", "host %u: %u buffers held, %u "
+                 "messages", host, rail->rx_held, held);
+    oracle_check(rail->rx_held <= rail->rx_held_max, "bound", "host %u: %u "
+                 "buffers held, %u at most", host, rail->rx_held,
+                 rail->rx_held_max);
+    oracle_check(rail->srq_posted <= rail->srq_depth, "bound", "host %u: %u "
+                 "receive buffers posted, %u at most", host, rail->srq_posted,
+                 rail->srq_depth);
+    oracle_check(iface->num_waiting <= PROG_MAX_SLOTS, "bound", "host %u: %u "
+                 "endpoints wait", host, iface->num_waiting);
+
+    /* the queues to and from control carry a few entries a path */
+    oracle_check(queue_length(&iface->cmds) <= (64 + (8 * (conns + paths))),
+                 "bound", "host %u: %u commands queued", host,
+                 queue_length(&iface->cmds));
+    oracle_check(queue_length(&iface->evs) <= (512 + (8 * (conns + paths))),
+                 "bound", "host %u: %u events queued", host,
+                 queue_length(&iface->evs));
+}
+
+void inspect_inst(inst_t *inst)
+{
+    const vmp_iface_t *iface = inst->iface;
+    const vmp_conn_t *conn;
+    vmp_link_t *link;
+
+    vmp_list_for_each(link, &iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        if (conn->block & VMP_BLOCK_FAILED) {
+            inst->was_lossy = 1;
+            continue;
+        }
+
+        if (!world.prog->is_crowd) {
+            inspect_credit(inst, conn);
+        }
+
+        inspect_window(inst, conn);
+    }
+
+    if (!vmp_list_is_empty(&iface->dead)) {
+        inst->was_lossy = 1;
+    }
+
+    if ((inst->num_polls++ % INSPECT_DEEP) == 0) {
+        inspect_books(inst);
+    }
+}
+
+void inspect_idle(inst_t *inst)
+{
+    vmp_iface_t *iface     = inst->iface;
+    const vmp_rail_t *rail = &iface->rails[0];
+    unsigned host          = inst->host->index;
+    unsigned held          = 0;
+    unsigned unsig         = 0;
+    unsigned conns         = 0;
+    vmp_conn_t *conn;
+    vmp_link_t *link;
+    unsigned i;
+
+    inspect_books(inst);
+    vmp_list_for_each(link, &iface->all) {
+        conn  = vmp_container_of(link, vmp_conn_t, all);
+        held += conn->rx_num_held;
+        ++conns;
+        for (i = 0; i < conn->num_paths; ++i) {
+            if (conn->paths[i] != NULL) {
+                unsig += conn->paths[i]->unsig_bufs;
+            }
+        }
+    }
+
+    oracle_check(iface->outstanding == 0, "leak", "host %u: %" PRIu64
+                 " operations in flight after flushes", host,
+                 iface->outstanding);
+    oracle_check(iface->chunks == 0, "leak", "host %u: %" PRIu64 " chunks in "
+                 "flight after flushes", host, iface->chunks);
+    oracle_check(held == 0, "leak", "host %u holds %u messages", host, held);
+    oracle_check(iface->num_waiting == 0, "leak", "host %u: %u endpoints wait "
+                 "for nothing", host, iface->num_waiting);
+    oracle_check(pool_free(&iface->op_pool) == iface->op_pool.total, "leak",
+                 "host %u: operations are missing in their pool", host);
+    oracle_check(pool_free(&iface->waiter_pool) == iface->waiter_pool.total,
+                 "leak", "host %u: waiters are missing in their pool", host);
+    oracle_check((pool_free(&iface->barrier_pool) + conns) ==
+                 iface->barrier_pool.total, "leak", "host %u: %u barriers free "
+                 "of %u, %u connections", host,
+                 pool_free(&iface->barrier_pool), iface->barrier_pool.total,
+                 conns);
+    oracle_check((iface->tx_bufs.num_free + unsig) == iface->tx_bufs.total,
+                 "leak", "host %u: %u of %u send buffers free, %u posted",
+                 host, iface->tx_bufs.num_free, iface->tx_bufs.total, unsig);
+    oracle_check((iface->rx.pool.num_free + rail->srq_posted) ==
+                 iface->rx.pool.total, "leak", "host %u: %u of %u receive "
+                 "buffers free, %u posted", host, iface->rx.pool.num_free,
+                 iface->rx.pool.total, rail->srq_posted);
+    oracle_check((rail->srq_posted + rail->srq_batch) > rail->srq_depth,
+                 "leak", "host %u: %u receive buffers posted of %u", host,
+                 rail->srq_posted, rail->srq_depth);
+}
+
+void inspect_long(void)
+{
+    unsigned qps;
+    unsigned paths;
+    unsigned i;
+    vmp_link_t *link;
+    inst_t *inst;
+    vmp_conn_t *conn;
+
+    for (inst = world.insts; inst != NULL; inst = inst->next) {
+        if (inst->iface == NULL) {
+            continue;
+        }
+
+        qps   = sim_port_num_qps(inst->iface->port);
+        paths = 0;
+        vmp_list_for_each(link, &inst->iface->all) {
+            conn = vmp_container_of(link, vmp_conn_t, all);
+            for (i = 0; i < conn->num_paths; ++i) {
+                paths += (conn->paths[i] != NULL);
+            }
+        }
+
+        oracle_check(qps == paths, "leak", "host %u has %u QPs for %u paths",
+                     inst->host->index, qps, paths);
+    }
+}
+
+void inspect_dump(const inst_t *inst)
+{
+    const vmp_iface_t *iface = inst->iface;
+    const vmp_conn_t *conn;
+    const vmp_path_t *path;
+    vmp_link_t *link;
+    unsigned i;
+
+    printf("  h%u.%u: outstanding %lu chunks %lu waiting %u cq %u srq %u gen "
+           "%lu/%lu\n", inst->host->index, inst->gen,
+           (unsigned long)iface->outstanding, (unsigned long)iface->chunks,
+           iface->num_waiting, iface->rails[0].cq_avail,
+           iface->rails[0].srq_posted, (unsigned long)iface->gen,
+           (unsigned long)iface->ready_gen);
+    vmp_list_for_each(link, &iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        printf("    conn to %016lx block %x out %lu tx %lu/%lu/%lu rx %lu told "
+               "%lu window %u held %u eps %u up %lx eligible %lx%s%s\n",
+               (unsigned long)conn->peer_id, conn->block,
+               (unsigned long)conn->outstanding, (unsigned long)conn->tx_sn,
+               (unsigned long)conn->tx_limit,
+               (unsigned long)conn->tx_delivered, (unsigned long)conn->rx_next,
+               (unsigned long)conn->rx_told, conn->rx_window,
+               conn->rx_num_held, conn->num_eps, (unsigned long)conn->up_mask,
+               (unsigned long)conn->eligible, conn->is_pinned ? " pinned" : "",
+               vmp_list_is_empty(&conn->ops) ? "" : " chunks wait");
+        for (i = 0; i < conn->num_paths; ++i) {
+            path = conn->paths[i];
+            if (path != NULL) {
+                printf("      path %u state %u head %u tail %u unsig %u "
+                       "inflight %u window %u qp %u\n", i, path->state,
+                       path->head, path->tail, path->unsig,
+                       path->pol->inflight, path->pol->window,
+                       sim_qp(path->qp)->state);
+            }
+        }
+    }
+}

@@ -1,0 +1,469 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "oracle.h"
+#include "trace.h"
+
+#include "port/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MSEC             1000000ull
+#define SEC              (1000 * MSEC)
+
+/* Bounds of a program: who needs more hangs */
+#define WORLD_MAX_STEPS  20000000ull
+#define WORLD_PATIENCE   (10 * SEC)     /* virtual, without any progress */
+#define WORLD_SETTLE     (2 * MSEC)     /* until idle is idle */
+#define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
+
+
+world_t world;
+
+
+uint64_t world_now(void)
+{
+    return sim_now();
+}
+
+void *world_grow(void *array, uint32_t num, uint32_t *max_p)
+{
+    if (num < *max_p) {
+        return array;
+    }
+
+    *max_p = (2 * num) + 16;
+    array  = realloc(array, *max_p * sizeof(void*));
+    if (array == NULL) {
+        abort();
+    }
+
+    return array;
+}
+
+
+/* Beginning and end -------------------------------------------------------- */
+
+static void world_fault(void *arg, sim_fault_t fault, const char *text)
+{
+    (void)arg;
+    oracle_fail("port", "%s: %s", sim_fault_str(fault), text);
+}
+
+static void world_trace(void *arg, const char *line)
+{
+    (void)arg;
+    printf("%s\n", line);
+}
+
+static void world_begin(const program_t *prog)
+{
+    sim_conf_t conf;
+    unsigned i;
+
+    memset(&world, 0, sizeof(world));
+    world.prog = prog;
+    rnd_init(&world.rnd, prog->run_seed);
+
+    sim_conf_init(&conf, prog->run_seed);
+    conf.hosts         = prog->num_hosts;
+    conf.links         = prog->num_links;
+    conf.mtu           = prog->params.port.path_mtu;
+    conf.max_inline    = prog->inline_max;
+    conf.max_sge       = prog->max_sge;
+    conf.max_rd_atomic = prog->params.port.max_rd_atomic;
+    conf.fault         = world_fault;
+    conf.trace         = (trace_level > 1) ? world_trace : NULL;
+    sim_begin(&conf);
+    accident_init();
+    for (i = 0; i < prog->num_hosts; ++i) {
+        host_init(&world.hosts[i], i);
+    }
+}
+
+static void world_free(void)
+{
+    inst_t *inst;
+    unsigned i;
+
+    while ((inst = world.insts) != NULL) {
+        world.insts = inst->next;
+        free(inst->ops);
+        free(inst);
+    }
+
+    for (i = 0; i < world.num_eps; ++i) {
+        free(world.eps[i]->msgs);
+        free(world.eps[i]);
+    }
+
+    for (i = 0; i < world.num_ops; ++i) {
+        free(world.ops[i]);
+    }
+
+    free(world.eps);
+    free(world.ops);
+}
+
+
+/* Acts --------------------------------------------------------------------- */
+
+static void act_open(const act_t *act, host_t *host)
+{
+    host_t *peer = &world.hosts[act->peer];
+
+    if ((host->slots[act->slot] == NULL) && (host->inst != NULL) &&
+        (peer->inst != NULL)) {
+        app_open(host, act->slot, peer->inst);
+    }
+}
+
+static void act_do(const act_t *act)
+{
+    host_t *host  = &world.hosts[act->host];
+    user_ep_t *ep = host->slots[act->slot];
+    char str[128];
+
+    trace("%s", act_str(act, str, sizeof(str)));
+    if (act->type >= ACT_FIRST_ACCIDENT) {
+        accident_begin(act);
+    } else if (act->type == ACT_OPEN) {
+        act_open(act, host);
+    } else if (act->type == ACT_IFACE_OPEN) {
+        if (host->inst == NULL) {
+            inst_open(host);
+        }
+    } else if (act->type == ACT_IFACE_CLOSE) {
+        if (host->inst != NULL) {
+            inst_close(host->inst);
+        }
+    } else if (ep == NULL) {
+        return;
+    } else if (act->type == ACT_CANCEL) {
+        app_cancel(ep);
+    } else if (act->type != ACT_CLOSE) {
+        app_request(ep, act);
+    } else if (act->arg & 1) {
+        host->close_mask |= 1u << act->slot;
+    } else {
+        app_close(ep);
+    }
+}
+
+static void world_acts(void)
+{
+    const program_t *prog = world.prog;
+    const act_t *act;
+
+    while ((world.next_act < prog->num_acts) &&
+           (prog->acts[world.next_act].time <= sim_now())) {
+        act = &prog->acts[world.next_act++];
+        if (!act->is_off) {
+            act_do(act);
+        }
+    }
+}
+
+
+/* Time --------------------------------------------------------------------- */
+
+/* An application polls: often when something happens, else less and less, which
+ * is as good as polling all the time */
+static void host_poll(host_t *host)
+{
+    inst_t *inst = host->inst;
+    uint64_t now = sim_now();
+    uint64_t max = (now - host->active) / 8;
+    unsigned count;
+
+    count = vmp_iface_progress(inst->iface);
+    inspect_inst(inst);
+    app_turn(inst);
+    if (count > 0) {
+        host->active   = now;
+        host->interval = host->conf->poll_ns;
+    } else if ((host->interval < host->conf->idle_ns) ||
+               (host->interval < max)) {
+        host->interval *= 2;
+    }
+
+    host->next_poll = sim_now() + host->interval;
+}
+
+static void world_polls(void)
+{
+    uint64_t now = sim_now();
+    host_t *host;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host = &world.hosts[i];
+        if ((host->inst != NULL) && (host->next_poll <= now) &&
+            (host->stall_until <= now)) {
+            host_poll(host);
+        }
+    }
+}
+
+/* When an application or the program does something next */
+static uint64_t world_next(void)
+{
+    uint64_t now  = sim_now();
+    uint64_t next = accident_next();
+    uint64_t poll;
+    host_t *host;
+    unsigned i;
+
+    if ((world.next_act < world.prog->num_acts) &&
+        (world.prog->acts[world.next_act].time < next)) {
+        next = world.prog->acts[world.next_act].time;
+    }
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host = &world.hosts[i];
+        if (host->inst == NULL) {
+            continue;
+        }
+
+        if ((host->interval > host->conf->poll_ns) &&
+            (sim_port_pending(host->inst->iface->port) > 0)) {
+            host->interval = host->conf->poll_ns;
+            poll           = now + host->interval;
+            if (poll < host->next_poll) {
+                host->next_poll = poll;
+            }
+        }
+
+        poll = (host->stall_until > host->next_poll) ? host->stall_until :
+                                                       host->next_poll;
+        next = (poll < next) ? poll : next;
+    }
+
+    return next;
+}
+
+static void world_step(uint64_t end)
+{
+    uint64_t next = world_next();
+    uint64_t now  = sim_now();
+
+    oracle_check(++world.steps < WORLD_MAX_STEPS, "hang", "more than %llu "
+                 "steps", WORLD_MAX_STEPS);
+    next = (next < end) ? next : end;
+    if (next > now) {
+        sim_step(next - now);
+    } else {
+        accident_end(0);
+        world_acts();
+        world_polls();
+    }
+}
+
+static void world_run_until(uint64_t end)
+{
+    while (sim_now() < end) {
+        world_step(end);
+    }
+}
+
+
+/* The end: everything that was begun has to come to its end ----------------- */
+
+static int ep_is_settled(const user_ep_t *ep)
+{
+    if (!ep->is_open) {
+        return 1;
+    }
+
+    return ep->is_lost ? ep->is_failed : (ep->last->state > OP_POSTED);
+}
+
+static int stream_is_settled(const user_ep_t *ep)
+{
+    return (ep->delivered == ep->num_msgs) || ep->target->is_closed ||
+           ep->inst->is_closed || ep->is_lost || world.prog->may_fail;
+}
+
+static int world_is_settled(void)
+{
+    const inst_t *inst;
+    unsigned i;
+
+    for (i = 0; i < world.num_eps; ++i) {
+        if (!ep_is_settled(world.eps[i]) ||
+            !stream_is_settled(world.eps[i])) {
+            return 0;
+        }
+    }
+
+    /* what was sent on endpoints that are gone */
+    for (inst = world.insts; inst != NULL; inst = inst->next) {
+        if ((inst->iface != NULL) &&
+            (vmp_iface_flush(inst->iface) != VMP_OK)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+/* Name who waits for what */
+static void world_blame(void)
+{
+    const user_ep_t *ep;
+    unsigned i;
+
+    for (i = 0; i < world.num_eps; ++i) {
+        ep = world.eps[i];
+        if (ep->is_open && ep->is_waiting && vmp_ep_is_ready(&ep->ep)) {
+            oracle_fail("pending", "%s waits, is ready, and is not called: a "
+                        "lost wakeup", ep_str(ep));
+        }
+
+        if (ep->is_open && !ep->is_lost && (ep->queue != NULL)) {
+            oracle_fail("refusal", "%s is refused for ever", op_str(ep->queue));
+        }
+
+        if (ep->is_open && ep->is_lost && !ep->is_failed) {
+            oracle_fail("failure", "%s is lost, but ep_failed does not come",
+                        ep_str(ep));
+        }
+
+        if (!ep_is_settled(ep)) {
+            oracle_fail("completion", "%s: the last flush does not complete",
+                        ep_str(ep));
+        }
+
+        if (!stream_is_settled(ep)) {
+            oracle_fail("lost", "%s: %u messages sent, only %u come",
+                        ep_str(ep), ep->num_msgs, ep->delivered);
+        }
+    }
+
+    oracle_fail("flush", "an interface's flush does not end");
+}
+
+static void world_settle(void)
+{
+    uint64_t stamp = world.stamp;
+    uint64_t since = sim_now();
+
+    while (!world_is_settled()) {
+        world_step(sim_now() + MSEC);
+        if (stamp != world.stamp) {
+            stamp = world.stamp;
+            since = sim_now();
+        } else if (sim_now() > (since + WORLD_PATIENCE)) {
+            world_blame();
+        }
+    }
+}
+
+static void world_flush_all(void)
+{
+    act_t act = {.type = ACT_FLUSH};
+    unsigned i;
+
+    for (i = 0; i < world.num_eps; ++i) {
+        if (world.eps[i]->is_open) {
+            world.eps[i]->last = app_request(world.eps[i], &act);
+        }
+    }
+}
+
+static void world_end(void)
+{
+    host_t *host;
+    unsigned i;
+
+    world.is_ending = 1;
+    accident_end(1);
+    world_flush_all();
+    world_settle();
+    world_run_until(sim_now() + WORLD_SETTLE);
+    oracle_end();
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host = &world.hosts[i];
+        if (host->inst != NULL) {
+            app_release(host->inst, 1);
+        }
+    }
+
+    world_run_until(sim_now() + WORLD_SETTLE);
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host = &world.hosts[i];
+        if (host->inst != NULL) {
+            inspect_idle(host->inst);
+        }
+    }
+}
+
+/* Close in random order, some after a while */
+static void world_close(void)
+{
+    unsigned start = world_rnd(world.prog->num_hosts);
+    host_t *host;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host = &world.hosts[(start + i) % world.prog->num_hosts];
+        if (host->inst != NULL) {
+            inst_close(host->inst);
+            if (!world.prog->is_crowd && world_chance(50)) {
+                world_run_until(sim_now() + world_rnd(3 * MSEC));
+            }
+
+            if (world.prog->is_long && (i == 0)) {
+                world_run_until(sim_now() + WORLD_LONG);
+                inspect_long();
+            }
+        }
+    }
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host_cleanup(&world.hosts[i]);
+    }
+}
+
+void world_run(const program_t *prog)
+{
+    world_begin(prog);
+    world_run_until(prog->end + 1);
+    world_end();
+    world_close();
+    sim_end();
+    world_free();
+}
+
+void world_dump(void)
+{
+    const user_ep_t *ep;
+    const inst_t *inst;
+    unsigned i;
+
+    printf("state at %lu ns, %lu steps:\n", (unsigned long)sim_now(),
+           (unsigned long)world.steps);
+    for (inst = world.insts; inst != NULL; inst = inst->next) {
+        if (inst->iface != NULL) {
+            inspect_dump(inst);
+        }
+    }
+
+    for (i = 0; i < world.num_eps; ++i) {
+        ep = world.eps[i];
+        if (ep->is_open || (ep->delivered < ep->num_msgs)) {
+            printf("  %s: sent %u delivered %u%s%s%s%s%s\n", ep_str(ep),
+                   ep->num_msgs, ep->delivered, ep->is_open ? "" : " closed",
+                   ep->is_lost ? " lost" : "", ep->is_failed ? " failed" : "",
+                   ep->is_waiting ? " waits" : "",
+                   (ep->queue != NULL) ? " queued:" : "");
+            if (ep->queue != NULL) {
+                printf("    %s\n", op_str(ep->queue));
+            }
+        }
+    }
+}

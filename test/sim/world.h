@@ -1,0 +1,271 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_SIM_WORLD_H_
+#define VMP_SIM_WORLD_H_
+
+#include "program.h"
+#include "random.h"
+
+#include "core/vmp_conn.h"
+
+#define WORLD_MAX_TAG   255             /* see user_ep_t */
+#define WORLD_POISON    0xdb
+#define WORLD_CANARY    16              /* bytes around a buffer */
+#define WORLD_IDS_LEN   8               /* bytes */
+
+typedef struct host    host_t;
+typedef struct inst    inst_t;
+typedef struct user_ep user_ep_t;
+typedef struct op      op_t;
+typedef struct region  region_t;
+typedef struct kept    kept_t;
+
+
+/** Registered local memory of an operation */
+typedef struct buf {
+    struct buf *next;
+    host_t     *host;
+    uint8_t    *data;                   /* Between canaries */
+    size_t     size;
+    vmp_mem_t  mem;
+} buf_t;
+
+
+typedef enum op_state {
+    OP_QUEUED,                          /* Not accepted yet */
+    OP_POSTED,                          /* Accepted, not known complete */
+    OP_DONE,                            /* Complete */
+    OP_FAILED,                          /* Ended with an error, or dropped */
+    OP_ORPHAN                           /* Its endpoint is gone: never known */
+} op_state_t;
+
+/** An operation of an application: also fences and flushes */
+struct op {
+    op_t       *next;                   /* Queued on the endpoint */
+    user_ep_t  *ep;
+    uint32_t   id;
+    uint32_t   arg;
+    uint8_t    type;                    /* act_type_t */
+    uint8_t    state;                   /* op_state_t */
+    uint8_t    is_async;                /* Will call back */
+    uint8_t    is_cancel;               /* Flush */
+    uint8_t    is_packed;
+    uint8_t    is_unpacked;
+    uint8_t    is_checked;              /* Put: seen in memory */
+    uint8_t    is_refused;              /* Tried before */
+    uint32_t   length;                  /* Bytes */
+    uint32_t   seq;                     /* AM: among those of the endpoint */
+    uint32_t   epoch;                   /* Fences before it, on the endpoint */
+    uint32_t   offset;                  /* In the region */
+    region_t   *region;
+    uint64_t   key;                     /* Contents */
+    uint64_t   posted;                  /* world_stamp */
+    uint64_t   completed;               /* Same; 0: not */
+    buf_t      *buf;
+};
+
+
+/** An endpoint of the user, which is also a stream of messages. Never freed
+ *  before the program ends. */
+struct user_ep {
+    vmp_ep_t   ep;                      /* First */
+    uint32_t   id;
+    inst_t     *inst;
+    inst_t     *target;
+    unsigned   slot;
+    uint8_t    tag;                     /* am_id; below WORLD_MAX_TAG its
+                                           messages are known by it alone */
+    uint8_t    is_open;
+    uint8_t    is_lost;                 /* A call said so */
+    uint8_t    is_failed;               /* ep_failed came */
+    uint8_t    waits;                   /* By wait_ready, not by trying */
+    uint8_t    one_by_one;              /* A request a call of ep_ready */
+    uint8_t    is_waiting;
+    uint8_t    is_pumping;
+    uint32_t   epoch;
+    uint64_t   turn;                    /* world_stamp: waits since */
+
+    op_t       *queue;                  /* Not accepted yet */
+    op_t       **queue_tail;
+
+    op_t       *last;                   /* Flush at the end */
+
+    op_t       **msgs;                  /* Accepted, by seq */
+    uint32_t   num_msgs;
+    uint32_t   max_msgs;
+    uint32_t   delivered;
+    uint32_t   flushed;                 /* Messages below were flushed */
+    uint32_t   fence_checked;           /* Index in inst->ops */
+};
+
+
+/** An interface, from opening to closing. Never freed before the program
+ *  ends. */
+struct inst {
+    inst_t           *next;
+    host_t           *host;
+    unsigned         gen;
+    vmp_iface_t      *iface;            /* NULL: closed */
+    vmp_iface_attr_t attr;
+    int              is_closed;
+    int              was_lossy;         /* A connection of its failed: messages
+                                           that had arrived may be dropped */
+    user_ep_t        *by_tag[WORLD_MAX_TAG];
+    unsigned         num_tags;
+    op_t             **ops;             /* Accepted, by `posted` */
+    uint32_t         num_ops;
+    uint32_t         max_ops;
+    kept_t           *kept;
+    unsigned         num_kept;
+    buf_t            *orphans;          /* Theirs until the interface closes */
+    unsigned         num_polls;
+};
+
+
+/** Memory that peers write and read */
+struct region {
+    host_t     *host;
+    uint8_t    *data;
+    uint32_t   size;
+    uint32_t   bump;                    /* Where the next put goes */
+    uint64_t   key;                     /* Contents at first */
+    vmp_mem_t  mem;
+    vmp_rkey_t rkey;
+    op_t       **puts;
+    uint32_t   num_puts;
+    uint32_t   max_puts;
+};
+
+
+struct host {
+    unsigned          index;
+    const prog_host_t *conf;
+    vmp_port_md_t     *md;
+    inst_t            *inst;            /* NULL: none open */
+    unsigned          num_insts;
+    user_ep_t         *slots[PROG_MAX_SLOTS];
+    region_t          region;
+    buf_t             *poisoned;        /* Nobody may touch them any more */
+    unsigned          num_poisoned;
+    uint64_t          next_poll;
+    uint64_t          active;           /* Last poll that found something */
+    uint64_t          interval;         /* ns, to the next */
+    uint64_t          stall_until;
+    int               is_asleep;
+    uint8_t           close_mask;       /* Slots to close in a callback */
+};
+
+
+typedef struct world {
+    const program_t *prog;
+    rnd_t           rnd;
+    uint64_t        stamp;              /* Order of what the users saw */
+    host_t          hosts[PROG_MAX_HOSTS];
+    inst_t          *insts;
+    user_ep_t       **eps;
+    unsigned        num_eps;
+    unsigned        max_eps;
+    op_t            **ops;              /* All, by id */
+    unsigned        num_ops;
+    unsigned        max_ops;
+    unsigned        next_act;
+    uint64_t        steps;
+    int             is_ending;          /* All healed: everything completes */
+} world_t;
+
+extern world_t world;
+
+
+/** Run a program to its end; a broken rule ends the process. */
+void world_run(const program_t *prog);
+
+/** State for people, after a failure. */
+void world_dump(void);
+
+uint64_t world_now(void);
+
+static inline uint32_t world_rnd(uint32_t num)
+{
+    return rnd_below(&world.rnd, num);
+}
+
+static inline int world_chance(unsigned percent)
+{
+    return world_rnd(100) < percent;
+}
+
+/** Room for one more element in an array of pointers. */
+void *world_grow(void *array, uint32_t num, uint32_t *max_p);
+
+
+/* accident.c */
+
+void accident_init(void);
+void accident_begin(const act_t *act);
+
+/** When one ends, ns; UINT64_MAX: none is under way. */
+uint64_t accident_next(void);
+
+/** End those whose time is over, or all. */
+void accident_end(int all);
+
+
+/* host.c: hosts, their interfaces and memory */
+
+void host_init(host_t *host, unsigned index);
+void host_cleanup(host_t *host);
+void inst_open(host_t *host);
+void inst_close(inst_t *inst);
+
+buf_t *buf_new(host_t *host, size_t size);
+
+/** Its operation is over: fill it with poison, which has to stay. */
+void buf_retire(buf_t *buf);
+void buf_check(const buf_t *buf);
+void buf_free(buf_t *buf);
+
+
+/* app.c: applications */
+
+extern const vmp_iface_ops_t app_ops;
+
+user_ep_t *app_open(host_t *host, unsigned slot, inst_t *target);
+void app_close(user_ep_t *ep);
+
+/** An operation enters the endpoint's queue, and is tried at once. NULL: the
+ *  endpoint is lost. */
+op_t *app_request(user_ep_t *ep, const act_t *act);
+
+/** Drop what is queued and flush with CANCEL. */
+void app_cancel(user_ep_t *ep);
+
+/** Do what is queued as far as it goes. */
+void app_pump(user_ep_t *ep);
+
+/** Between polls of the interface. */
+void app_turn(inst_t *inst);
+
+/** Let go of kept receive buffers; `all`, or some. */
+void app_release(inst_t *inst, int all);
+
+/** They went with the interface. */
+void app_forget_kept(inst_t *inst);
+
+/** Whether `data`, of the right length, is a message */
+int app_message_matches(const op_t *op, const void *data);
+
+
+/* post.c: operations as calls of the core */
+
+/** Try it. VMP_ERR_NO_RESOURCE: not accepted. Makes its contents. */
+vmp_status_t post_op(op_t *op);
+
+/** Cut its length to what its kind can take, and find its place. */
+void post_prepare(op_t *op);
+
+
+#endif
