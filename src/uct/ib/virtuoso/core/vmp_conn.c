@@ -79,18 +79,6 @@ void vmp_conn_not_made(vmp_iface_t *iface, const vmp_ev_t *ev)
     }
 }
 
-vmp_conn_t *vmp_conn_find(vmp_iface_t *iface, uint32_t slot, uint32_t incarn)
-{
-    vmp_conn_t *conn;
-
-    if (slot >= iface->conns_size) {
-        return NULL;
-    }
-
-    conn = iface->conns[slot];
-    return ((conn != NULL) && (conn->incarn == incarn)) ? conn : NULL;
-}
-
 void vmp_conn_leave_tree(vmp_conn_t *conn)
 {
     if (conn->in_tree) {
@@ -357,9 +345,6 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
     vmp_conn_t *conn;
 
     vmp_conn_reap(&iface->dead);
-    if (vmp_likely(vmp_list_is_empty(&iface->failing))) {
-        return 0;
-    }
 
     /* once around: callbacks may make others fail */
     vmp_list_init(&todo);

@@ -93,9 +93,6 @@ struct vmp_conn {
 /** Find or make the connection to a peer. NULL: no memory. */
 vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role);
 
-/** By slot and incarnation, checked. NULL: not known. */
-vmp_conn_t *vmp_conn_find(vmp_iface_t *iface, uint32_t slot, uint32_t incarn);
-
 /** Control could not even give the connection to a peer a slot. */
 void vmp_conn_not_made(vmp_iface_t *iface, const vmp_ev_t *ev);
 
@@ -142,6 +139,20 @@ void vmp_conn_check_pin(vmp_conn_t *conn);
 /** Make sure that everything posted will be known complete. */
 void vmp_conn_force(vmp_conn_t *conn);
 
+
+/** By slot and incarnation, checked. NULL: not known. */
+static inline vmp_conn_t *vmp_conn_find(const vmp_iface_t *iface, uint32_t slot,
+                                        uint32_t incarn)
+{
+    vmp_conn_t *conn;
+
+    if (slot >= iface->conns_size) {
+        return NULL;
+    }
+
+    conn = iface->conns[slot];
+    return ((conn != NULL) && (conn->incarn == incarn)) ? conn : NULL;
+}
 
 /** A send found no room: endpoints wait until something changes. */
 static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)

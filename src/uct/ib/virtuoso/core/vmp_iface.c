@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define VMP_SIGNAL_PERIOD  32           /* WRs */
+#define VMP_TX_SKIP_MAX    8            /* progress calls in a row */
 #define VMP_OPS_MAX        65536        /* chunked operations in flight */
 #define VMP_TX_CHUNK_BUFS  64
 #define VMP_SQ_DEPTH_MIN   8
@@ -368,10 +369,29 @@ void vmp_iface_rail_broken(vmp_iface_t *iface, unsigned rail)
     }
 }
 
+/*
+ * Whether to poll the send CQ of a rail. When messages came in, the answer to
+ * one of them is not to wait for that, unless somebody needs the room; but now
+ * and then it must be.
+ */
+static inline int vmp_iface_is_tx_due(const vmp_iface_t *iface,
+                                      vmp_rail_t *rail, unsigned num_rx)
+{
+    if ((num_rx > 0) && (iface->chunks == 0) && (iface->num_waiting == 0) &&
+        (rail->tx_skipped < VMP_TX_SKIP_MAX)) {
+        ++rail->tx_skipped;
+        return 0;
+    }
+
+    rail->tx_skipped = 0;
+    return 1;
+}
+
 unsigned vmp_iface_progress(vmp_iface_t *iface)
 {
     unsigned count = 0;
     unsigned ready = 0;
+    unsigned num;
     unsigned i;
 
     if (vmp_unlikely(iface->in_progress)) {
@@ -385,17 +405,27 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
 
     for (i = 0; i < iface->num_rails; ++i) {
         if (vmp_likely(!iface->rails[i].is_broken)) {
-            count += vmp_rx_poll(iface, i);
-            count += vmp_path_poll(iface, i);
+            num    = vmp_rx_poll(iface, i);
+            count += num;
+            if (vmp_iface_is_tx_due(iface, &iface->rails[i], num)) {
+                count += vmp_path_poll(iface, i);
+            }
         }
     }
 
-    count += vmp_path_progress(iface);
+    if (vmp_unlikely(!vmp_list_is_empty(&iface->draining))) {
+        count += vmp_path_progress(iface);
+    }
+
     if (vmp_unlikely(!vmp_list_is_empty(&iface->done))) {
         count += vmp_rma_complete_done(iface);
     }
 
-    count += vmp_conn_progress(iface);
+    if (vmp_unlikely(!vmp_list_is_empty(&iface->failing) ||
+                     !vmp_list_is_empty(&iface->dead))) {
+        count += vmp_conn_progress(iface);
+    }
+
     if (!vmp_list_is_empty(&iface->active)) {
         /* the windows that opened go to chunks and to waiting endpoints in
          * turn: neither starves the other */
@@ -409,7 +439,10 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
         }
     }
 
-    count += vmp_iface_ready(iface);
+    if (vmp_unlikely((iface->num_waiting | iface->ready_left) != 0)) {
+        count += vmp_iface_ready(iface);
+    }
+
     if (!vmp_list_is_empty(&iface->owing)) {
         vmp_credit_progress(iface);
     }

@@ -42,6 +42,7 @@ typedef struct vmp_rail {
                                          room */
     uint8_t  dev_index;             /**< Of the local keys */
     uint8_t  rx_empty;              /**< Last poll emptied the receive CQ */
+    uint8_t  tx_skipped;            /**< Calls without a poll of the send CQ */
     uint8_t  is_broken;             /**< A CQ failed: not polled any more */
 } vmp_rail_t;
 

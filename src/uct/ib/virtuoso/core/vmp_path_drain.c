@@ -164,10 +164,6 @@ unsigned vmp_path_progress(vmp_iface_t *iface)
     uint64_t now;
     unsigned i;
 
-    if (vmp_likely(vmp_list_is_empty(&iface->draining))) {
-        return 0;
-    }
-
     now = vmp_port_now(iface->port);
     vmp_list_for_each_safe(link, tmp, &iface->draining) {
         count += vmp_path_drain(vmp_container_of(link, vmp_path_t, draining),

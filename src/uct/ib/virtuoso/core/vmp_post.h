@@ -63,8 +63,8 @@ static inline unsigned vmp_post_moderate(const vmp_path_t *path, uint32_t bytes,
     return VMP_POST_SIGNALED;
 }
 
-/** The port took a WR. */
-static inline vmp_wr_t *
+/** The port took a WR. Inlined, as most of it falls away for a known kind. */
+static inline __attribute__((always_inline)) vmp_wr_t *
 vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
              vmp_buf_t *buf, void *comp, uint32_t bytes)
 {

@@ -79,62 +79,6 @@ static uint64_t get64(const uint8_t **p)
 }
 
 
-/* Data frames */
-
-void vmp_frame_pack(void *buf, const vmp_frame_t *frame)
-{
-    uint8_t *p = buf;
-
-    put8(&p, (VMP_WIRE_VER_MAX << 4) | frame->type);
-    put8(&p, frame->am_id);
-    put8(&p, frame->path);
-    put8(&p, 0);
-    put32(&p, frame->conn);
-    put32(&p, frame->incarn);
-    put32(&p, frame->epoch);
-    put32(&p, frame->sn);
-    put32(&p, frame->delivered);
-    put32(&p, frame->limit);
-    put32(&p, frame->length);
-}
-
-int vmp_frame_unpack(const void *buf, size_t byte_len, vmp_frame_t *frame)
-{
-    const uint8_t *p = buf;
-    uint8_t ver_type;
-    unsigned version;
-
-    if (byte_len < VMP_FRAME_HDR_LEN) {
-        return -1;
-    }
-
-    ver_type         = get8(&p);
-    frame->type      = ver_type & 0xf;
-    frame->am_id     = get8(&p);
-    frame->path      = get8(&p);
-    p++;                                    /* reserved */
-    frame->conn      = get32(&p);
-    frame->incarn    = get32(&p);
-    frame->epoch     = get32(&p);
-    frame->sn        = get32(&p);
-    frame->delivered = get32(&p);
-    frame->limit     = get32(&p);
-    frame->length    = get32(&p);
-
-    version = ver_type >> 4;
-    if ((version < VMP_WIRE_VER_MIN) || (version > VMP_WIRE_VER_MAX) ||
-        (frame->type < VMP_FRAME_AM) || (frame->type > VMP_FRAME_CREDIT) ||
-        (frame->path >= VMP_MAX_PATHS) || (frame->incarn == 0) ||
-        (frame->epoch == 0) ||
-        (frame->length != byte_len - VMP_FRAME_HDR_LEN) ||
-        ((frame->type != VMP_FRAME_AM) && (frame->length != 0))) {
-        return -1;
-    }
-
-    return 0;
-}
-
-
 /* Addresses */
 
 void vmp_rail_addr_pack(void *buf, const vmp_rail_addr_t *addr)

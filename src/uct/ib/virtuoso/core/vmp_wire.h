@@ -7,17 +7,16 @@
 #ifndef VMP_WIRE_H_
 #define VMP_WIRE_H_
 
+#include "vmp_frame.h"
 #include "vmp_types.h"
 
 
 /**
  * Wire formats. docs/protocol.md is their description; all fields are in
- * network byte order. Packing and unpacking is here and nowhere else; unpacking
- * checks lengths and ranges, so that what it returns may be used.
+ * network byte order. Packing and unpacking is here (of data frames, which are
+ * many: in vmp_frame.h) and nowhere else; unpacking checks lengths and ranges,
+ * so that what it returns may be used.
  */
-
-#define VMP_WIRE_VER_MIN  1
-#define VMP_WIRE_VER_MAX  1
 
 /** Version of the messages that every version must understand, whatever else it
  *  speaks: CONNECT, CONNECT_ACK, GOODBYE, REJECT, DEAD. */
@@ -27,10 +26,6 @@
 #define VMP_FEATURE_NONE  0
 
 
-/* Data frames: RC SENDs ---------------------------------------------------- */
-
-#define VMP_FRAME_HDR_LEN  32
-
 /** Frame sizes (header included) that two sides may agree on, bytes. */
 #define VMP_FRAME_SIZE_MIN 64
 #define VMP_FRAME_SIZE_MAX (1u << 24)
@@ -39,57 +34,6 @@
 #define VMP_PSN_MAX        0xffffffu    /**< 24 bits */
 #define VMP_FLOW_LABEL_MAX 0xfffffu     /**< 20 bits */
 #define VMP_PATH_BITS_MAX  0x7fu        /**< IB: 7 bits */
-
-typedef enum vmp_frame_type {
-    VMP_FRAME_AM     = 1,       /**< A message with an SN */
-    VMP_FRAME_SKIP   = 2,       /**< Fills an SN with nothing */
-    VMP_FRAME_CREDIT = 3        /**< No SN: only acknowledges and grants */
-} vmp_frame_type_t;
-
-/**
- * Header of every frame, VMP_FRAME_HDR_LEN bytes:
- *
- *   0  ver_type   u8   version << 4 | vmp_frame_type_t
- *   1  am_id      u8
- *   2  path       u8   path index
- *   3  reserved   u8   0
- *   4  conn       u32  receiver's slot of the connection
- *   8  incarn     u32  receiver's incarnation of that slot
- *  12  epoch      u32  of the path
- *  16  sn         u32  low bits of the message's SN (CREDIT: the next one)
- *  20  delivered  u32  low bits: all of the peer's SNs below were delivered
- *  24  limit      u32  low bits: the peer may send SNs below
- *  28  length     u32  bytes that follow the header
- */
-typedef struct vmp_frame {
-    uint8_t  type;
-    uint8_t  am_id;
-    uint8_t  path;
-    uint32_t conn;
-    uint32_t incarn;
-    uint32_t epoch;
-    uint32_t sn;
-    uint32_t delivered;
-    uint32_t limit;
-    uint32_t length;
-} vmp_frame_t;
-
-void vmp_frame_pack(void *buf, const vmp_frame_t *frame);
-
-/**
- * Read and check a frame of `byte_len` bytes as received.
- *
- * @return 0, or -1: too short, version or type unknown, path, incarnation or
- *         epoch out of range, or length is not that of the payload.
- */
-int vmp_frame_unpack(const void *buf, size_t byte_len, vmp_frame_t *frame);
-
-/** Widen the low 32 bits of a sequence number to the 64-bit value nearest to
- *  `near`; the window is far below 2^31. */
-static inline uint64_t vmp_sn_widen(uint64_t near, uint32_t low)
-{
-    return near + (int64_t)(int32_t)(low - (uint32_t)near);
-}
 
 
 /* Addresses ---------------------------------------------------------------- */
