@@ -307,6 +307,87 @@ static void test_failure(void)
     test_ep = test_connect(test_iface);
 }
 
+static ucs_status_t test_open_aligned(size_t align, size_t offset,
+                                      uint64_t fields)
+{
+    uct_iface_params_t params = {
+        .field_mask           = UCT_IFACE_PARAM_FIELD_OPEN_MODE |
+                                UCT_IFACE_PARAM_FIELD_DEVICE | fields,
+        .open_mode            = UCT_IFACE_OPEN_MODE_DEVICE,
+        .mode.device.tl_name  = "vmp",
+        .mode.device.dev_name = "fake0:1",
+        .am_alignment         = align,
+        .am_align_offset      = offset
+    };
+    uct_iface_config_t *config;
+    ucs_status_t status;
+    uct_iface_h iface;
+
+    VMP_CHECK(uct_md_iface_config_read(test_md, "vmp", NULL, NULL, &config) ==
+              UCS_OK);
+    status = uct_iface_open(test_md, test_worker, &params, config, &iface);
+    uct_config_release(config);
+    if (status == UCS_OK) {
+        VMP_CHECK(fake_core.params.rx_align == align);
+        VMP_CHECK(fake_core.params.rx_align_offset == offset);
+        uct_iface_close(iface);
+    }
+
+    return status;
+}
+
+static ucs_status_t test_am_unaligned(void *arg, void *data, size_t length,
+                                      unsigned flags)
+{
+    VMP_CHECK(flags == 0);
+    ++*(unsigned*)arg;
+    return UCS_OK;
+}
+
+/* Only what is aligned as UCX wants it may be kept */
+static void test_alignment(void)
+{
+    const uint64_t align   = UCT_IFACE_PARAM_FIELD_AM_ALIGNMENT;
+    const uint64_t offset  = UCT_IFACE_PARAM_FIELD_AM_ALIGN_OFFSET;
+    uct_vmp_iface_t *iface = ucs_container_of(test_iface, uct_vmp_iface_t,
+                                              super.super);
+    unsigned count         = 0;
+
+    VMP_CHECK(test_open_aligned(0, 0, align) == UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(test_open_aligned(3, 1, align) == UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(test_open_aligned(0, 11, offset) == UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(test_open_aligned(8, 8, align | offset) == UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(test_open_aligned(256, 24, align | offset) == UCS_OK);
+
+    VMP_CHECK(uct_iface_set_am_handler(test_iface, TEST_AM_ID + 1,
+                                       test_am_unaligned, &count, 0) == UCS_OK);
+    fake_core.room    = 1;
+    iface->align_mask = ~(size_t)0;
+    VMP_CHECK(uct_ep_am_short(test_ep, TEST_AM_ID + 1, 1, NULL, 0) == UCS_OK);
+    test_progress();
+    iface->align_mask = 0;
+    VMP_CHECK(count == 1);
+}
+
+/* UCX's own transports refuse it, too, whatever else is wrong with the call */
+static void test_bad_id(void)
+{
+    const uint8_t id = UCT_AM_ID_MAX;
+    char text[]      = "x";
+    uct_iov_t iov    = {.buffer = text, .length = 1, .count = 1};
+
+    fake_core.room = 4;
+    VMP_CHECK(uct_ep_am_short(test_ep, id, 0, NULL, 0) ==
+              UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(uct_ep_am_short_iov(test_ep, id, &iov, 1) ==
+              UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(uct_ep_am_bcopy(test_ep, id, test_pack, text, 0) ==
+              UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(uct_ep_am_zcopy(test_ep, id, NULL, 0, &iov, 1, 0, NULL) ==
+              UCS_ERR_INVALID_PARAM);
+    VMP_CHECK(fake_core.room == 4);
+}
+
 int main(void)
 {
     test_start();
@@ -317,6 +398,8 @@ int main(void)
     test_messages();
     test_rma();
     test_receive_buffers();
+    test_alignment();
+    test_bad_id();
     test_failure();
     uct_ep_destroy(test_ep);
     test_stop();

@@ -207,6 +207,81 @@ static void test_check_dead(uint64_t seed)
     world_end();
 }
 
+/* A peer closes in good order while a check of it is under way: nothing else was
+ * to be done, but somebody wants to know */
+static void test_check_closing(uint64_t seed)
+{
+    stream_t stream;
+
+    world_begin("check of a closing peer", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
+    world_run(1000000);
+    world_nodes[0].is_paused = 1;
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
+    world_nodes[0].is_paused = 0;
+    world_until(stream.failed == 1, 5000);
+    stream_close(&stream);
+    world_end();
+}
+
+/* Lengths that are not allowed are refused, and do no harm */
+static void test_too_long(uint64_t seed)
+{
+    static uint8_t data[VMP_INLINE_MAX];
+    const vmp_rkey_t rkey = {.num_devs = 1};
+    vmp_iov_t iov         = {.buffer = data};
+    stream_t stream;
+    size_t max;
+
+    world_begin("too long", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    max        = stream.ep.conn->iface->max_short;
+    iov.length = max + 1;
+    VMP_CHECK(max < sizeof(data));
+    VMP_CHECK(vmp_ep_put_short(&stream.ep, data, max + 1, 0, &rkey) ==
+              VMP_ERR_INVALID_PARAM);
+    VMP_CHECK(vmp_ep_am_short(&stream.ep, 0, 0, data, max - 7) ==
+              VMP_ERR_INVALID_PARAM);
+    VMP_CHECK(vmp_ep_am_short_iov(&stream.ep, 0, &iov, 1) ==
+              VMP_ERR_INVALID_PARAM);
+    VMP_CHECK(vmp_ep_am_zcopy(&stream.ep, 0, data, VMP_AM_HDR_MAX + 1, NULL, 0,
+                              NULL) == VMP_ERR_INVALID_PARAM);
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    stream_close(&stream);
+    world_end();
+}
+
+/* Receive buffers are aligned as the user asks for */
+static void test_align(uint64_t seed)
+{
+    vmp_iface_t *iface;
+    vmp_rx_t *rx;
+    unsigned i;
+
+    world_begin("alignment", seed);
+    world_params.rx_priv         = 8;
+    world_params.rx_headroom     = 40;
+    world_params.rx_align        = 512;
+    world_params.rx_align_offset = 24;
+    world_open(1);
+    iface = world_nodes[0].iface;
+    for (i = 0; i < 3; ++i) {
+        rx        = (vmp_rx_t*)vmp_buf_get(&iface->rx.pool);
+        rx->iface = iface;
+        VMP_CHECK((((uintptr_t)vmp_rx_data(rx) + 24) % 512) == 0);
+    }
+
+    world_end();
+}
+
 /* The device does not move a QP to ERR: no completions come, yet all that was
  * in flight ends */
 static void test_stuck(uint64_t seed)
@@ -241,6 +316,9 @@ static void run(uint64_t seed)
     test_late_ep(seed, 0);
     test_late_ep(seed, 1);
     test_check_dead(seed);
+    test_check_closing(seed);
+    test_too_long(seed);
+    test_align(seed);
     test_stuck(seed);
 }
 

@@ -66,7 +66,8 @@ vmp_status_t vmp_ep_am_short(vmp_ep_t *ep, uint8_t am_id, uint64_t header,
     vmp_path_t *path;
 
     if (vmp_unlikely((sizeof(header) + length) > ep->conn->iface->max_short)) {
-        return VMP_ERR_INVALID_PARAM;
+        return vmp_ep_too_long("am_short", sizeof(header) + length,
+                               ep->conn->iface->max_short);
     }
 
     status = vmp_am_begin(ep->conn, sizeof(header) + length, &path);
@@ -94,7 +95,8 @@ vmp_status_t vmp_ep_am_short_iov(vmp_ep_t *ep, uint8_t am_id,
     for (i = 0; i < iovcnt; ++i) {
         if (vmp_unlikely(iov[i].length >
                          (ep->conn->iface->max_short - length))) {
-            return VMP_ERR_INVALID_PARAM;
+            return vmp_ep_too_long("am_short_iov", length + iov[i].length,
+                                   ep->conn->iface->max_short);
         }
 
         if (iov[i].length > 0) {
@@ -174,8 +176,16 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
     }
 
     if (vmp_unlikely((iovcnt > iface->attr.max_sge - 1u) ||
-                     (iovcnt > VMP_MAX_IOV) || (length > iface->seg_size))) {
+                     (iovcnt > VMP_MAX_IOV))) {
         return VMP_ERR_INVALID_PARAM;
+    }
+
+    if (vmp_unlikely((length > iface->seg_size) ||
+                     (header_length > VMP_AM_HDR_MAX))) {
+        return (length > iface->seg_size) ?
+               vmp_ep_too_long("am_zcopy", length, iface->seg_size) :
+               vmp_ep_too_long("am_zcopy's header", header_length,
+                               VMP_AM_HDR_MAX);
     }
 
     status = vmp_am_begin(ep->conn, length, &path);

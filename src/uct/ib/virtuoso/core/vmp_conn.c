@@ -358,7 +358,8 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
         }
 
         ++count;
-        if (!(conn->block & VMP_BLOCK_FAILED) && (conn->outstanding > 0)) {
+        if (!(conn->block & VMP_BLOCK_FAILED) &&
+            ((conn->outstanding > 0) || conn->is_asked)) {
             vmp_error("peer %016" PRIx64 " closed its interface before "
                       "operations to it were done", conn->peer_id);
             vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);

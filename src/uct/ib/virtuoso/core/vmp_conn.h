@@ -35,6 +35,7 @@ struct vmp_conn {
                                              vmp_rma_deepen() */
     uint8_t           num_fed;          /**< Long operations since chunks last
                                              ran dry */
+    uint8_t           is_asked;         /**< vmp_ep_check(), no answer yet */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
     vmp_iface_t       *iface;
 
@@ -120,6 +121,10 @@ void vmp_conn_cleanup(vmp_iface_t *iface);
 
 /** Why a blocked connection refuses: VMP_ERR_NO_RESOURCE or its failure. */
 vmp_status_t vmp_conn_refusal(vmp_conn_t *conn);
+
+/** `what` is longer than it may be: log it. @return VMP_ERR_INVALID_PARAM */
+vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)
+                             __attribute__((cold));
 
 /** Which path an operation longer than spread_thresh takes; NULL: none now. */
 vmp_path_t *vmp_conn_spread(vmp_conn_t *conn, size_t length);

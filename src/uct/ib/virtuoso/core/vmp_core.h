@@ -86,6 +86,11 @@ typedef struct vmp_iface_params {
     uint32_t              rx_window_max;    /**< Messages: power of 2 */
     size_t                rx_headroom;      /**< Bytes before a payload */
     size_t                rx_priv;          /**< Bytes before the headroom */
+    size_t                rx_align;         /**< Payloads plus rx_align_offset
+                                                 are multiples of this power of
+                                                 2, where lengths allow; 0: do
+                                                 not care. Not heap copies */
+    size_t                rx_align_offset;  /**< Bytes, below rx_align */
     uint32_t              rx_max_bufs;      /**< Receive buffers at most */
     uint32_t              tx_max_bufs;      /**< Bounce buffers at most */
     uint64_t              peer_timeout_ns;

@@ -138,11 +138,18 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
         return vmp_conn_refusal(conn);
     }
 
+    conn->is_asked = 1;
     if (conn->tx_path != NULL) {
         vmp_path_probe(conn->tx_path);
     }
 
     return VMP_OK;
+}
+
+vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)
+{
+    vmp_error("%s of length %zu: must be at most %zu", what, length, max);
+    return VMP_ERR_INVALID_PARAM;
 }
 
 int vmp_ep_is_ready(const vmp_ep_t *ep)

@@ -22,7 +22,6 @@
 #define VMP_SQ_DEPTH_MAX   65536        /* as wr_id has it */
 #define VMP_CQ_DEPTH_MIN   16
 #define VMP_SRQ_DEPTH_MIN  16
-#define VMP_AM_HDR_MAX     1024         /* bytes of a zcopy header */
 #define VMP_RMA_MAX        (1ull << 40)  /* bytes of one put or get */
 
 

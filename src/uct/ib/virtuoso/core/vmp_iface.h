@@ -21,6 +21,7 @@
 
 #define VMP_INLINE_MAX       1024   /**< Bytes of a frame built on the stack */
 #define VMP_POLL_BATCH       16     /**< Completions taken at once */
+#define VMP_AM_HDR_MAX       1024   /**< Bytes of a zcopy header */
 #define VMP_TX_BUFS_RESERVE  8      /**< Bounce buffers for CREDIT frames */
 
 

@@ -378,6 +378,7 @@ static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
         return;
     }
 
+    conn->is_asked = 0;
     vmp_path_retire(path, pos + 1, VMP_OK);
     vmp_path_update_eligible(path);
     if (vmp_unlikely(conn->is_pinned)) {

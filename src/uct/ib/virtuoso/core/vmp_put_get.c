@@ -172,6 +172,11 @@ vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
     vmp_path_t *path;
     unsigned flags;
 
+    if (vmp_unlikely(length > ep->conn->iface->max_short)) {
+        return vmp_ep_too_long("put_short", length,
+                               ep->conn->iface->max_short);
+    }
+
     status = vmp_post_begin(ep->conn, length, &path);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
@@ -242,7 +247,7 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
     vmp_sge_t sge;
 
     if (vmp_unlikely(length > iface->seg_size)) {
-        return VMP_ERR_INVALID_PARAM;
+        return vmp_ep_too_long("get_bcopy", length, iface->seg_size);
     }
 
     status = vmp_post_begin(conn, length, &path);

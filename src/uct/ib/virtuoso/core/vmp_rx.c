@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VMP_RX_ALIGN   64           /* bytes */
-#define VMP_RX_CHUNK   128          /* buffers */
-#define VMP_RX_SPARE   64           /* buffers beyond the SRQs, at least */
-#define VMP_RX_REFILL  32           /* buffers a call of the port */
+#define VMP_RX_ALIGN     64         /* bytes */
+#define VMP_RX_ALIGN_MAX 4096       /* bytes */
+#define VMP_RX_CHUNK     128        /* buffers */
+#define VMP_RX_SPARE     64         /* buffers beyond the SRQs, at least */
+#define VMP_RX_REFILL    32         /* buffers a call of the port */
 
 
 void *vmp_rx_priv(vmp_rx_t *rx)
@@ -38,18 +39,32 @@ static void *vmp_rx_wire(const vmp_iface_t *iface, vmp_rx_t *rx)
     return (char*)(rx + 1) + iface->rx.priv_headroom - VMP_FRAME_HDR_LEN;
 }
 
+static size_t vmp_rx_round_up(size_t size, size_t align)
+{
+    return (size + align - 1) & ~(align - 1);
+}
+
+/* At least a cache line; more than a page the pool cannot give */
+static size_t vmp_rx_align(const vmp_iface_params_t *params)
+{
+    return ((params->rx_align < VMP_RX_ALIGN) ||
+            (params->rx_align > VMP_RX_ALIGN_MAX)) ?
+           VMP_RX_ALIGN : params->rx_align;
+}
+
 vmp_status_t vmp_rx_init(vmp_iface_t *iface)
 {
     size_t fixed   = sizeof(vmp_rx_t) + iface->rx.priv_headroom;
+    size_t align   = vmp_rx_align(&iface->params);
+    size_t aligned = fixed + iface->params.rx_align_offset;
     size_t offset  = 0;
     uint32_t depth = 0;
     uint32_t max;
     unsigned i;
 
-    /* a payload at the start of a cache line, where the user's lengths allow */
-    if ((iface->rx.priv_headroom % sizeof(void*)) == 0) {
-        offset = ((fixed + VMP_RX_ALIGN - 1) & ~(size_t)(VMP_RX_ALIGN - 1)) -
-                 fixed;
+    /* buffers themselves are aligned, too */
+    if ((aligned % sizeof(void*)) == 0) {
+        offset = vmp_rx_round_up(aligned, align) - aligned;
     }
 
     for (i = 0; i < iface->num_rails; ++i) {
@@ -63,8 +78,8 @@ vmp_status_t vmp_rx_init(vmp_iface_t *iface)
     }
 
     vmp_buf_pool_init(&iface->rx.pool, iface->md, "receive buffers",
-                      offset + fixed + iface->seg_size, offset, VMP_RX_CHUNK,
-                      max);
+                      vmp_rx_round_up(offset + fixed + iface->seg_size, align),
+                      offset, VMP_RX_CHUNK, max);
     for (i = 0; i < iface->num_rails; ++i) {
         vmp_rx_refill(iface, i);
         if (iface->rails[i].srq_posted == 0) {

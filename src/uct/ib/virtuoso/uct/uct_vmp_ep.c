@@ -112,10 +112,21 @@ static ucs_status_t uct_vmp_iov_too_many(size_t iovcnt)
     return UCS_ERR_INVALID_PARAM;
 }
 
+static ucs_status_t uct_vmp_ep_bad_id(uint8_t id)
+{
+    vmp_error("active message id %u: must be at most %u", id,
+              (unsigned)UCT_AM_ID_MAX - 1);
+    return UCS_ERR_INVALID_PARAM;
+}
+
 ucs_status_t uct_vmp_ep_am_short(uct_ep_h tl_ep, uint8_t id, uint64_t header,
                                  const void *payload, unsigned length)
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
+
+    if (ucs_unlikely(id >= UCT_AM_ID_MAX)) {
+        return uct_vmp_ep_bad_id(id);
+    }
 
     if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
@@ -132,6 +143,10 @@ ucs_status_t uct_vmp_ep_am_short_iov(uct_ep_h tl_ep, uint8_t id,
     vmp_iov_t pieces[VMP_MAX_IOV];
     size_t length;
     int count;
+
+    if (ucs_unlikely(id >= UCT_AM_ID_MAX)) {
+        return uct_vmp_ep_bad_id(id);
+    }
 
     if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
@@ -152,6 +167,10 @@ ssize_t uct_vmp_ep_am_bcopy(uct_ep_h tl_ep, uint8_t id,
 {
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
 
+    if (ucs_unlikely(id >= UCT_AM_ID_MAX)) {
+        return uct_vmp_ep_bad_id(id);
+    }
+
     if (!uct_vmp_ep_may_send_am(ep, id)) {
         return UCS_ERR_NO_RESOURCE;
     }
@@ -168,6 +187,10 @@ ucs_status_t uct_vmp_ep_am_zcopy(uct_ep_h tl_ep, uint8_t id, const void *header,
     vmp_iov_t pieces[VMP_MAX_IOV];
     size_t length;
     int count;
+
+    if (ucs_unlikely(id >= UCT_AM_ID_MAX)) {
+        return uct_vmp_ep_bad_id(id);
+    }
 
     if (!uct_vmp_ep_may_send(ep)) {
         return UCS_ERR_NO_RESOURCE;
@@ -189,7 +212,8 @@ ucs_status_t uct_vmp_ep_put_short(uct_ep_h tl_ep, const void *buffer,
     uct_vmp_ep_t *ep = uct_vmp_ep(tl_ep);
 
     if (length == 0) {
-        return UCS_OK;
+        /* with UCX's own transports this finds out whether the peer is there */
+        return (ucs_status_t)vmp_ep_check(&ep->core);
     }
 
     if (!uct_vmp_ep_may_send(ep)) {

@@ -74,7 +74,8 @@ ucs_status_t uct_vmp_query_tl_devices(uct_md_h tl_md,
     return UCS_OK;
 }
 
-/* A message for UCX. Keeping the buffer costs nothing but the buffer. */
+/* A message for UCX. Keeping the buffer costs nothing but the buffer; one that
+ * is not aligned as UCX wants it is for copying only. */
 static int uct_vmp_iface_am(void *arg, uint8_t am_id, void *data, size_t length,
                             vmp_rx_t *rx)
 {
@@ -90,7 +91,8 @@ static int uct_vmp_iface_am(void *arg, uint8_t am_id, void *data, size_t length,
         return 0;
     }
 
-    if (rx != NULL) {
+    if ((rx != NULL) && ((((uintptr_t)data + iface->align_offset) &
+                          iface->align_mask) == 0)) {
         flags = UCT_CB_PARAM_FLAG_DESC;
         desc  = (char*)data - iface->rx_headroom;
         uct_recv_desc(desc) = &iface->release_desc;
@@ -448,6 +450,26 @@ static void uct_vmp_iface_set_perf(uct_vmp_iface_t *iface,
     }
 }
 
+/* How messages are to be aligned */
+static ucs_status_t uct_vmp_iface_set_align(uct_vmp_iface_t *iface,
+                                            const uct_iface_params_t *params)
+{
+    size_t align  = UCS_PARAM_VALUE(UCT_IFACE_PARAM_FIELD, params, am_alignment,
+                                    AM_ALIGNMENT, 1);
+    size_t offset = UCS_PARAM_VALUE(UCT_IFACE_PARAM_FIELD, params,
+                                    am_align_offset, AM_ALIGN_OFFSET, 0);
+
+    if ((align == 0) || ((align & (align - 1)) != 0) || (offset >= align)) {
+        vmp_error("messages aligned to %zu, offset %zu: must be a power of 2, "
+                  "and the offset less", align, offset);
+        return UCS_ERR_INVALID_PARAM;
+    }
+
+    iface->align_mask   = align - 1;
+    iface->align_offset = offset;
+    return UCS_OK;
+}
+
 static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
                            const uct_iface_params_t *params,
                            const uct_iface_config_t *tl_config)
@@ -478,6 +500,11 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
     self->fence_gen       = 0;
     self->progress_seq    = 0;
 
+    status = uct_vmp_iface_set_align(self, params);
+    if (status != UCS_OK) {
+        return status;
+    }
+
     status = (ucs_status_t)uct_vmp_config_to_params(config, &core_params);
     if (status != UCS_OK) {
         return status;
@@ -485,6 +512,8 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
 
     core_params.rx_headroom             = self->rx_headroom;
     core_params.rx_priv                 = sizeof(uct_recv_desc_t*);
+    core_params.rx_align                = self->align_mask + 1;
+    core_params.rx_align_offset         = self->align_offset;
     core_params.ops                     = &uct_vmp_core_ops;
     core_params.arg                     = self;
     core_params.port.num_rails          = 1;

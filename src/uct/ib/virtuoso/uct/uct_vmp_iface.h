@@ -19,6 +19,8 @@ typedef struct uct_vmp_iface {
     vmp_iface_attr_t attr;          /**< Of the core; constant */
     size_t           rx_headroom;   /**< Bytes UCX wants before a message */
     uct_recv_desc_t  release_desc;  /**< Gives kept buffers back */
+    size_t           align_mask;    /**< Messages that UCX may keep, plus */
+    size_t           align_offset;  /**< that, have none of these bits */
     unsigned         num_pending;   /**< Requests that wait on endpoints */
     uint32_t         fence_gen;     /**< Counts fences; see uct_vmp_pending.c */
     uint32_t         progress_seq;  /**< Counts progress */
