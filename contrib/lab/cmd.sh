@@ -169,12 +169,13 @@ usage: vmplab COMMAND
   help      this text
 
   prepare [--suite SUITE]   fill the cache (all suites) and build, no start
+  gtest [--suite SUITE]     build UCX's own tests; prints the program's path
   packages                  the Debian packages this machine needs
   clean                     remove the cache
 
 Environment: VMPLAB_NO_BUILD=1 (no build of ours), VMPLAB_CONFIGURE_ARGS (for
 configure), VMPLAB_HASH_SEED (fixes ECMP's choices), VMPLAB_MIRROR, VMPLAB_MEM
 (MiB a host), VMPLAB_LIFE (seconds until hosts end themselves),
-VMPLAB_BOOT_TIMEOUT, XDG_CACHE_HOME. More in docs/lab.md.
+VMPLAB_UCX_SOURCE (directory that holds ucx-VERSION), VMPLAB_BOOT_TIMEOUT, XDG_CACHE_HOME. More in docs/lab.md.
 END
 }
