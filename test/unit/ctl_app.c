@@ -160,6 +160,14 @@ static void app_event(unsigned n, const vmp_ev_t *ev)
         return;
     }
 
+    if (ev->slot == UINT32_MAX) {
+        /* not even made */
+        VMP_CHECK(ev->type == VMP_EV_CONN_FAILED);
+        VMP_CHECK(ev->status == VMP_ERR_NO_MEMORY);
+        node->num_failed++;
+        return;
+    }
+
     VMP_CHECK(ev->slot < WORLD_SLOTS);
     conn = node->conns[ev->slot];
     VMP_CHECK((conn != NULL) && (conn->incarn == ev->incarn) &&

@@ -74,6 +74,10 @@ vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail)
 
     node->qps_left--;
     qp       = calloc(1, sizeof(*qp));
+    if (qp == NULL) {
+        return NULL; /* see test_ctl_mem.c */
+    }
+
     qp->node = port->node;
     qp->qpn  = next_qpn++;
     world.num_qps++;

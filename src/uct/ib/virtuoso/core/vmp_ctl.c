@@ -181,17 +181,42 @@ void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,
     ctl_send(ctl, &out, ctl->answer_seq++, &in->src_rail, in->src_qpn);
 }
 
-void vmp_ctl_ev_push(const vmp_ctl_conn_t *conn, vmp_ev_type_t type,
-                     const vmp_ev_t *ev)
+int vmp_ctl_ev_reserve(vmp_ctl_conn_t *conn, unsigned num)
 {
-    vmp_ev_t *copy = malloc(sizeof(*copy));
+    vmp_ev_t *ev;
 
-    if (copy == NULL) {
-        vmp_error("vmp: out of memory, an event of the connection to %016lx "
-                  "is lost", (unsigned long)conn->peer_id);
-        return;
+    while (conn->num_spare_evs < num) {
+        ev = malloc(sizeof(*ev));
+        if (ev == NULL) {
+            return -1;
+        }
+
+        ev->spare_next  = conn->spare_evs;
+        conn->spare_evs = ev;
+        conn->num_spare_evs++;
     }
 
+    return 0;
+}
+
+void vmp_ctl_ev_release(vmp_ctl_conn_t *conn)
+{
+    vmp_ev_t *ev;
+
+    while ((ev = conn->spare_evs) != NULL) {
+        conn->spare_evs = ev->spare_next;
+        free(ev);
+    }
+    conn->num_spare_evs = 0;
+}
+
+void vmp_ctl_ev_push(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
+                     const vmp_ev_t *ev)
+{
+    vmp_ev_t *copy = conn->spare_evs;
+
+    conn->spare_evs = copy->spare_next;
+    conn->num_spare_evs--;
     *copy         = *ev;
     copy->type    = type;
     copy->slot    = conn->slot;
@@ -338,7 +363,10 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     vmp_ctl_conn_t *conn;
 
     if (cmd->type == VMP_CMD_CONNECT) {
-        vmp_ctl_conn_open(ctl, cmd, now);
+        if (vmp_ctl_conn_open(ctl, cmd, now) < 0) {
+            ctl->stalled    = *cmd;
+            ctl->is_stalled = 1;
+        }
         return;
     }
 
@@ -380,7 +408,13 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
     uint64_t next = UINT64_MAX;
     vmp_spsc_node_t *node;
 
-    while ((node = vmp_spsc_pop(ctl->params.cmds)) != NULL) {
+    if (ctl->is_stalled) {
+        ctl->is_stalled = 0;
+        command(ctl, &ctl->stalled, now);
+    }
+
+    while (!ctl->is_stalled &&
+           ((node = vmp_spsc_pop(ctl->params.cmds)) != NULL)) {
         command(ctl, (const vmp_cmd_t*)node, now);
     }
 
@@ -397,6 +431,9 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
     }
     if ((ctl->quarantine_head != NULL) && (ctl->quarantine_head->time < next)) {
         next = ctl->quarantine_head->time;
+    }
+    if (ctl->is_stalled && (now + VMP_CTL_RTO_MIN < next)) {
+        next = now + VMP_CTL_RTO_MIN;
     }
 
     return next;

@@ -112,6 +112,7 @@ typedef struct vmp_ev {
                                          receives, bytes */
     vmp_status_t     status;        /**< CONN_FAILED */
     vmp_ctl_reason_t reason;        /**< CONN_FAILED */
+    struct vmp_ev    *spare_next;   /**< Control's, before it is pushed */
 } vmp_ev_t;
 
 

@@ -103,7 +103,8 @@ conn_new(vmp_ctl_t *ctl, uint64_t peer_id, uint8_t role,
     conn->iface     = *iface;
     conn->heard     = now;
     conn->send_seq  = vmp_ctl_random(ctl) % ctl->attr.num_ud;
-    if (vmp_ctl_slot_add(ctl, conn) < 0) {
+    if ((vmp_ctl_ev_reserve(conn, VMP_CTL_CONN_EVS) < 0) ||
+        (vmp_ctl_slot_add(ctl, conn) < 0)) {
         goto err_free;
     }
 
@@ -112,6 +113,7 @@ conn_new(vmp_ctl_t *ctl, uint64_t peer_id, uint8_t role,
     return conn;
 
 err_free:
+    vmp_ctl_ev_release(conn);
     free(conn);
 err:
     vmp_error("vmp: no memory for a connection to %016lx beside %u others",
@@ -126,6 +128,7 @@ void vmp_ctl_conn_free(vmp_ctl_conn_t *conn)
     vmp_ctl_timer_clear(conn);
     vmp_ctl_half_remove(conn);
     vmp_ctl_slot_remove(ctl, conn);
+    vmp_ctl_ev_release(conn);
     free(conn->paths);
     free(conn);
 }
@@ -179,7 +182,28 @@ void vmp_ctl_conn_fail(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
     vmp_ctl_conn_check_gone(conn);
 }
 
-void vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
+/* Return 0, or -1: no memory to say so */
+static int connect_failed(vmp_ctl_t *ctl, uint64_t id)
+{
+    vmp_ctl_conn_t no_conn = {
+        .ctl     = ctl,
+        .slot    = UINT32_MAX,
+        .peer_id = id
+    };
+    vmp_ev_t ev            = {
+        .status = VMP_ERR_NO_MEMORY,
+        .reason = VMP_REASON_RESOURCE
+    };
+
+    if (vmp_ctl_ev_reserve(&no_conn, 1) < 0) {
+        return -1;
+    }
+
+    vmp_ctl_ev_push(&no_conn, VMP_EV_CONN_FAILED, &ev);
+    return 0;
+}
+
+int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
 {
     uint64_t id          = cmd->iface.id;
     vmp_ctl_peer_t *peer = vmp_ctl_peer_find(ctl, id, 0);
@@ -188,23 +212,12 @@ void vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     if (conn == NULL) {
         conn = conn_new(ctl, id, 0, &cmd->rail, &cmd->iface, now);
         if (conn == NULL) {
-            vmp_ctl_conn_t no_conn = {
-                .ctl     = ctl,
-                .slot    = UINT32_MAX,
-                .peer_id = id
-            };
-            vmp_ev_t ev            = {
-                .status = VMP_ERR_NO_MEMORY,
-                .reason = VMP_REASON_RESOURCE
-            };
-
-            vmp_ctl_ev_push(&no_conn, VMP_EV_CONN_FAILED, &ev);
-            return;
+            return connect_failed(ctl, id);
         }
 
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     } else if (conn->has_user) {
-        return;
+        return 0;
     }
 
     vmp_ctl_half_remove(conn);
@@ -213,6 +226,7 @@ void vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         conn->want = 1;
     }
     vmp_ctl_conn_kick(conn, now);
+    return 0;
 }
 
 void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn)

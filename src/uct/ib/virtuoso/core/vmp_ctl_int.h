@@ -43,6 +43,10 @@
 #define VMP_CTL_NO_TIMER         UINT32_MAX
 #define VMP_CTL_STR_MAX          96
 
+/** Events that a connection may raise in all, and one of its paths. */
+#define VMP_CTL_CONN_EVS         4      /**< CONN, CONN_PEER, its end, GONE */
+#define VMP_CTL_PATH_EVS         3      /**< READY, UP, DOWN */
+
 typedef struct vmp_ctl_conn vmp_ctl_conn_t;
 
 
@@ -118,6 +122,8 @@ struct vmp_ctl_conn {
     vmp_ctl_peer_t       *peer;             /**< NULL when DYING */
     vmp_ctl_path_slot_t  *paths;            /**< num_paths of them */
     vmp_ctl_path_t       *dying;
+    vmp_ev_t             *spare_evs;        /**< For all that may have to be
+                                                 said of it: none gets lost */
     vmp_ctl_conn_t       *half_next;        /**< Half-open: FIFO */
     vmp_ctl_conn_t       *half_prev;
     uint64_t             peer_id;
@@ -133,6 +139,7 @@ struct vmp_ctl_conn {
     uint32_t             peer_conn;
     uint32_t             peer_incarn;       /**< 0: not known */
     uint16_t             num_dying;
+    uint16_t             num_spare_evs;
     uint8_t              state;             /**< vmp_ctl_conn_state_t */
     uint8_t              role;
     uint8_t              is_leader;
@@ -178,6 +185,9 @@ struct vmp_ctl {
     uint64_t             answer_time;       /**< Next answer to unknown */
     uint32_t             answer_seq;
     uint8_t              is_half_warned;
+    uint8_t              is_stalled;        /**< No memory to do `stalled`, nor
+                                                 to say so: commands wait */
+    vmp_cmd_t            stalled;
 };
 
 
@@ -201,8 +211,13 @@ void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,
                     vmp_ctl_type_t type, vmp_ctl_reason_t reason,
                     uint64_t now);
 
-/** Push an event of a connection; `ev` has what is not in every one. */
-void vmp_ctl_ev_push(const vmp_ctl_conn_t *conn, vmp_ev_type_t type,
+/** See to it that so many events of a connection can be pushed. Return 0 or
+ *  -1. */
+int vmp_ctl_ev_reserve(vmp_ctl_conn_t *conn, unsigned num);
+void vmp_ctl_ev_release(vmp_ctl_conn_t *conn);
+
+/** Push a reserved event; `ev` has what is not in every one. */
+void vmp_ctl_ev_push(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
                      const vmp_ev_t *ev);
 
 
@@ -233,8 +248,8 @@ void vmp_ctl_half_remove(vmp_ctl_conn_t *conn);
 
 /* vmp_ctl_conn.c */
 
-/** VMP_CMD_CONNECT. */
-void vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now);
+/** VMP_CMD_CONNECT. Return 0, or -1: not done, and no memory to say so. */
+int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now);
 
 /** VMP_CMD_IDLE. */
 void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn);
@@ -315,7 +330,7 @@ vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
 /** Connect it to what a PATH_REQ or PATH_REP names. Return 0 or -1. */
 int vmp_ctl_path_connect(vmp_ctl_path_t *path, const vmp_ctl_msg_t *msg);
 
-void vmp_ctl_path_event(const vmp_ctl_path_t *path, vmp_ev_type_t type);
+void vmp_ctl_path_event(vmp_ctl_path_t *path, vmp_ev_type_t type);
 void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now);
 
 /** Take a path out of use: QP to ERR and quarantine. */

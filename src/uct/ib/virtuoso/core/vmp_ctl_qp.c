@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 
-void vmp_ctl_path_event(const vmp_ctl_path_t *path, vmp_ev_type_t type)
+void vmp_ctl_path_event(vmp_ctl_path_t *path, vmp_ev_type_t type)
 {
     vmp_ev_t ev = {
         .path        = path->index,
@@ -28,10 +28,19 @@ vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
                                  uint32_t epoch, uint32_t entropy,
                                  uint64_t now)
 {
-    vmp_ctl_t *ctl = conn->ctl;
+    vmp_ctl_t *ctl   = conn->ctl;
+    unsigned num_evs = VMP_CTL_CONN_EVS + VMP_CTL_PATH_EVS;
     vmp_ctl_path_t *path;
+    unsigned i;
 
     conn->paths[index].epoch = epoch;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        num_evs += (conn->paths[i].path != NULL) ? VMP_CTL_PATH_EVS : 0;
+    }
+    if (vmp_ctl_ev_reserve(conn, num_evs) < 0) {
+        return NULL;
+    }
 
     path = calloc(1, sizeof(*path));
     if (path == NULL) {
