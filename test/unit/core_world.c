@@ -14,6 +14,7 @@ node_t             world_nodes[WORLD_MAX_NODES];
 unsigned           world_num;
 vmp_iface_params_t world_params;
 int                world_sleeps;
+uint64_t           world_hash;
 
 /* Zcopy: the buffer must stay until completion; that of an endpoint which was
  * destroyed, until the end */
@@ -254,6 +255,7 @@ void world_end(void)
         vmp_port_md_close(world_nodes[i].md);
     }
 
+    world_hash = sim_hash();
     sim_end();
 }
 
