@@ -188,8 +188,9 @@ void sim_conf_init(sim_conf_t *conf, uint64_t seed);
 /** A trace function that writes to the FILE in `arg`. */
 void sim_trace_file(void *arg, const char *line);
 
-/* The port also brings vmp_log(): lines up to vmp_log_max_level (warnings, if
- * nobody sets it) go to the trace or, without one, to stdout. */
+/* The port also brings vmp_log(), unless the program has its own: lines up to
+ * vmp_log_max_level (warnings, if nobody sets it) go to the trace or, without
+ * one, to stdout. */
 
 
 /* The world --------------------------------------------------------------- */
@@ -317,8 +318,9 @@ typedef struct sim_qp {
     vmp_wc_status_t kill;       /**< Not SUCCESS: the next request that reaches
                                      the responder is not executed, and fails
                                      so; the QP goes to ERR */
-    uint8_t         is_mute;    /**< Sends nothing and hears nothing; its timers
-                                     stand */
+    uint8_t         is_mute;    /**< Sends nothing and hears nothing, and no try
+                                     is counted. It goes on with the timeout
+                                     or post that follows the end of this */
     uint8_t         is_stuck;   /**< Cannot be moved to ERR */
 
     sim_qp_state_t  state;      /**< From here on: read only */
