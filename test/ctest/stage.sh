@@ -50,6 +50,8 @@ configured() {
 }
 
 checked() {
+    # Of the random programs only some: all are run in the build tested first
+    export VMP_TEST_ROUNDS=${VMP_TEST_ROUNDS:-1500}
     quiet_aslr make -s -j"$jobs" all
     # Without the other directories' "Nothing to be done"
     quiet_aslr make -s -j"$jobs" check VERBOSE=1
@@ -109,7 +111,7 @@ case $name in
         ;;
     distcheck)
         configured
-        make -s -j"$jobs" distcheck
+        VMP_TEST_ROUNDS=500 make -s -j"$jobs" distcheck
         ;;
     cppcheck)
         need cppcheck cppcheck
