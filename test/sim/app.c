@@ -239,6 +239,35 @@ void app_turn(inst_t *inst)
     }
 }
 
+int app_is_trying(const inst_t *inst)
+{
+    const user_ep_t *ep;
+    unsigned i;
+
+    for (i = 0; i < PROG_MAX_SLOTS; ++i) {
+        ep = inst->host->slots[i];
+        if ((ep != NULL) && (ep->is_failed ||
+            (!ep->is_waiting && (ep->queue != NULL)))) {
+            return 1;
+        }
+    }
+
+    return inst->num_kept > 0;
+}
+
+int app_is_sending(const inst_t *inst)
+{
+    uint32_t i;
+
+    for (i = 0; i < inst->num_ops; ++i) {
+        if ((inst->ops[i]->state == OP_POSTED) && inst->ops[i]->is_async) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
 
 /* Receive buffers ---------------------------------------------------------- */
 

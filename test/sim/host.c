@@ -161,6 +161,7 @@ void inst_open(host_t *host)
           (unsigned long)inst->attr.addr.id);
     host->next_poll = world_now() + world_rnd(host->conf->poll_ns);
     host->is_asleep = 0;
+    host->num_busy  = 0;
 }
 
 void inst_close(inst_t *inst)

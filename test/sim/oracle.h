@@ -13,7 +13,7 @@
  * What must hold, whatever a program does. Every check names the rule that was
  * broken: order, duplicate, lost, content, memory, get, fence, flush, cancel,
  * completion, pending, refusal, credit, sn, buffer, receive-buffer, failure,
- * leak, bound, hang, port.
+ * leak, bound, wakeup, hang, port.
  */
 
 /** Say which rule was broken and how to see it again; ends the process. */

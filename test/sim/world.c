@@ -19,6 +19,7 @@
 #define WORLD_MAX_STEPS  20000000ull
 #define WORLD_PATIENCE   (10 * SEC)     /* virtual, without any progress */
 #define WORLD_SETTLE     (2 * MSEC)     /* until idle is idle */
+#define WORLD_BUSY       10000          /* polls in vain before sleep */
 #define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
 
 
@@ -129,6 +130,10 @@ static void act_do(const act_t *act)
     char str[128];
 
     trace("%s", act_str(act, str, sizeof(str)));
+    if (act->type < ACT_FIRST_ACCIDENT) {
+        host_wake(host);
+    }
+
     if (act->type >= ACT_FIRST_ACCIDENT) {
         accident_begin(act);
     } else if (act->type == ACT_OPEN) {
@@ -171,6 +176,25 @@ static void world_acts(void)
 
 /* Time --------------------------------------------------------------------- */
 
+/* Until something is signalled: whoever is not woken hangs */
+static void host_sleep(host_t *host)
+{
+    unsigned events = VMP_PORT_EVENT_RX;
+    vmp_status_t status;
+
+    if (app_is_sending(host->inst)) {
+        events |= VMP_PORT_EVENT_TX;
+    }
+
+    status = vmp_iface_event_arm(host->inst->iface, events);
+    oracle_check((status == VMP_OK) || (status == VMP_ERR_BUSY), "wakeup",
+                 "host %u cannot arm: %d", host->index, status);
+    host->is_asleep = (status == VMP_OK);
+    host->num_busy  = host->is_asleep ? 0 : host->num_busy + 1;
+    oracle_check(host->num_busy < WORLD_BUSY, "wakeup", "host %u has nothing "
+                 "to do, but may not sleep", host->index);
+}
+
 /* An application polls: often when something happens, else less and less, which
  * is as good as polling all the time */
 static void host_poll(host_t *host)
@@ -192,6 +216,9 @@ static void host_poll(host_t *host)
     }
 
     host->next_poll = sim_now() + host->interval;
+    if ((count == 0) && host->conf->sleeps && !app_is_trying(inst)) {
+        host_sleep(host);
+    }
 }
 
 static void world_polls(void)
@@ -203,9 +230,18 @@ static void world_polls(void)
     for (i = 0; i < world.prog->num_hosts; ++i) {
         host = &world.hosts[i];
         if ((host->inst != NULL) && (host->next_poll <= now) &&
-            (host->stall_until <= now)) {
+            (host->stall_until <= now) && !host->is_asleep) {
             host_poll(host);
         }
+    }
+}
+
+void host_wake(host_t *host)
+{
+    if (host->is_asleep) {
+        host->is_asleep = 0;
+        host->interval  = host->conf->poll_ns;
+        host->next_poll = sim_now() + world_rnd(host->conf->poll_ns);
     }
 }
 
@@ -227,6 +263,14 @@ static uint64_t world_next(void)
         host = &world.hosts[i];
         if (host->inst == NULL) {
             continue;
+        }
+
+        if (host->is_asleep) {
+            if (!sim_port_is_signaled(host->inst->iface->port)) {
+                continue;
+            }
+
+            host_wake(host);
         }
 
         if ((host->interval > host->conf->poll_ns) &&
@@ -304,6 +348,8 @@ static int world_is_settled(void)
     for (inst = world.insts; inst != NULL; inst = inst->next) {
         if ((inst->iface != NULL) &&
             (vmp_iface_flush(inst->iface) != VMP_OK)) {
+            /* whoever waits so has armed for it before, or polls */
+            host_wake(inst->host);
             return 0;
         }
     }
@@ -370,6 +416,7 @@ static void world_flush_all(void)
 
     for (i = 0; i < world.num_eps; ++i) {
         if (world.eps[i]->is_open) {
+            host_wake(world.eps[i]->inst->host);
             world.eps[i]->last = app_request(world.eps[i], &act);
         }
     }
@@ -389,6 +436,7 @@ static void world_end(void)
     for (i = 0; i < world.prog->num_hosts; ++i) {
         host = &world.hosts[i];
         if (host->inst != NULL) {
+            host_wake(host);
             app_release(host->inst, 1);
         }
     }

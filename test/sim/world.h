@@ -156,6 +156,7 @@ struct host {
     uint64_t          interval;         /* ns, to the next */
     uint64_t          stall_until;
     int               is_asleep;
+    unsigned          num_busy;         /* Refused sleep, one after another */
     uint8_t           close_mask;       /* Slots to close in a callback */
 };
 
@@ -197,6 +198,9 @@ static inline int world_chance(unsigned percent)
 {
     return world_rnd(100) < percent;
 }
+
+/** Its application has something to do. */
+void host_wake(host_t *host);
 
 /** Room for one more element in an array of pointers. */
 void *world_grow(void *array, uint32_t num, uint32_t *max_p);
@@ -248,6 +252,12 @@ void app_pump(user_ep_t *ep);
 
 /** Between polls of the interface. */
 void app_turn(inst_t *inst);
+
+/** Whether it has something to do that nobody will call it for. */
+int app_is_trying(const inst_t *inst);
+
+/** Whether it waits for a completion. */
+int app_is_sending(const inst_t *inst);
 
 /** Let go of kept receive buffers; `all`, or some. */
 void app_release(inst_t *inst, int all);
