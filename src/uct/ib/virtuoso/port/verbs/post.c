@@ -110,6 +110,10 @@ int vmp_port_srq_post(vmp_port_t *port, unsigned rail, const uint64_t *wr_ids,
     unsigned batch, i;
     int ret;
 
+    if (__builtin_expect(port->rails[rail].stashed & VMP_VERBS_FORKED, 0)) {
+        return -1; /* the parent's: nothing to say */
+    }
+
     while (num > 0) {
         batch = (num < VMP_SRQ_POST_BATCH) ? num : VMP_SRQ_POST_BATCH;
         for (i = 0; i < batch; ++i) {

@@ -47,7 +47,8 @@
 
 /** Completions taken at once. */
 #define VMP_VERBS_STASH_MAX   16
-/** A fork's child finds nothing in the CQs: they are the parent's. */
+/** A fork's child finds nothing in the CQs, and gives no receive buffers: all is
+ *  the parent's. */
 #define VMP_VERBS_FORKED      0x80
 #define VMP_VERBS_STASHED_TX  (VMP_PORT_EVENT_TX | VMP_VERBS_FORKED)
 #define VMP_VERBS_STASHED_RX  (VMP_PORT_EVENT_RX | VMP_VERBS_FORKED)
