@@ -282,9 +282,17 @@ static void child_main(vmp_port_md_t *md, end_t *a, end_t *b, vmp_mem_t *mem)
 {
     vmp_port_md_t *own_md;
     send_job_t job = { .count = 1, .length = 50, .tag = 7 };
+    vmp_sge_t sge = { 0 };
+    uint64_t id   = 0;
+    vmp_wc_t wc;
     end_t c, d;
 
     alarm(30);
+    /* The parent's queues are left alone */
+    CHECK(vmp_port_poll_rx(a->port, 0, &wc, 1) == 0);
+    CHECK(vmp_port_poll_tx(a->port, 0, &wc, 1) == 0);
+    CHECK(vmp_port_srq_post(a->port, 0, &id, &sge, 1) == -1);
+    CHECK(vmp_port_event_arm(a->port, VMP_PORT_EVENT_RX, 0) == VMP_OK);
     CHECK(vmp_port_mem_dereg(mem) == VMP_OK);
     vmp_port_stop(a->port);
     vmp_port_close(a->port);

@@ -10,6 +10,7 @@
 
 #include "vmp_port_test.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 
 
@@ -255,6 +256,69 @@ static void test_send(pair_t *pair)
     CHECK(memcmp(dst + (3 * FRAME) + 101, src + 2000, 1500) == 0);
 }
 
+static void wakeup_send(pair_t *pair, unsigned num)
+{
+    vmp_sge_t sge = src_sge(0, 100);
+    unsigned i;
+
+    post_recvs(0, num);
+    for (i = 0; i < num; ++i) {
+        CHECK(vmp_port_post_send(pair->a, i, VMP_POST_SIGNALED, &sge, 1) == 0);
+    }
+}
+
+static int is_readable(int msecs)
+{
+    struct pollfd fd = { .fd = vmp_port_event_fd(port), .events = POLLIN };
+
+    return poll(&fd, 1, msecs) == 1;
+}
+
+static vmp_status_t arm(uint64_t deadline)
+{
+    return vmp_port_event_arm(port, VMP_PORT_EVENT_TX | VMP_PORT_EVENT_RX,
+                              deadline);
+}
+
+static void test_wakeup(pair_t *pair)
+{
+    const unsigned num = 20;        /* more than the port looks ahead */
+    vmp_wc_t wc[20];
+    unsigned i;
+
+    CHECK(vmp_port_event_fd(port) >= 0);
+    CHECK(arm(UINT64_MAX) == VMP_OK);
+    CHECK(!is_readable(20));
+    wakeup_send(pair, 1);
+    CHECK(is_readable(10000));
+    poll_cq(0, wc, 1);
+    poll_cq(1, wc, 1);
+
+    /* what came before: soft-RoCE raises no event for it */
+    wakeup_send(pair, num);
+    sleep_ms(200);
+    CHECK(arm(UINT64_MAX) == VMP_ERR_BUSY);
+    poll_cq(1, wc, 3);
+    CHECK(arm(UINT64_MAX) == VMP_ERR_BUSY);
+    poll_cq(1, wc + 3, num - 3);
+    for (i = 0; i < num; ++i) {
+        CHECK((wc[i].status == VMP_WC_SUCCESS) && (wc[i].wr_id == i));
+    }
+    poll_cq(0, wc, num);
+    for (i = 0; i < num; ++i) {
+        CHECK((wc[i].status == VMP_WC_SUCCESS) && (wc[i].wr_id == i));
+    }
+
+    CHECK(arm(UINT64_MAX) == VMP_OK);
+    vmp_port_event_signal(port);
+    CHECK(is_readable(0));
+    CHECK(arm(UINT64_MAX) == VMP_ERR_BUSY);
+    CHECK(arm(vmp_port_now(port) + 50000000) == VMP_OK);
+    CHECK(is_readable(10000));
+    CHECK(arm(vmp_port_now(port)) == VMP_ERR_BUSY);
+    CHECK(arm(UINT64_MAX) == VMP_OK);
+}
+
 static void test_rma(pair_t *pair)
 {
     vmp_sge_t sge = src_sge(0, BUF_SIZE);
@@ -397,6 +461,7 @@ void test_rc(vmp_port_md_t *md, int gid_index)
     CHECK(vmp_port_mem_reg(md, dst, BUF_SIZE, access, 0, &dst_mem) == VMP_OK);
 
     connect_pair(&pair, 0xabcde);
+    test_wakeup(&pair);
     test_send(&pair);
     test_rma(&pair);
     destroy_pair(&pair);
