@@ -26,5 +26,6 @@ integrity "messages only" "-n 40" "UCX_RNDV_THRESH=inf"
 integrity "new protocols" "-n 40" "UCX_PROTO_ENABLE=y UCX_PROTO_INFO=y"
 integrity "old protocols" "-n 40" "UCX_PROTO_ENABLE=n UCX_PROTO_INFO=y"
 integrity "peer error handling" "-n 40 -E" ""
+integrity "wakeup" "-n 40 -W" ""
 integrity "small messages" "-n 2000 -m 256 -k tax" "UCX_VMP_SPREAD_THRESH=0"
 lab_end

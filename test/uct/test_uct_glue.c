@@ -75,8 +75,13 @@ static void test_attributes(void)
 
 static void test_wakeup(void)
 {
+    uct_iface_attr_t attr;
     int fd = -1;
 
+    VMP_CHECK(uct_iface_query(test_iface, &attr) == UCS_OK);
+    VMP_CHECK(attr.cap.event_flags == (UCT_IFACE_FLAG_EVENT_SEND_COMP |
+                                       UCT_IFACE_FLAG_EVENT_RECV |
+                                       UCT_IFACE_FLAG_EVENT_FD));
     VMP_CHECK(uct_iface_event_fd_get(test_iface, &fd) == UCS_OK);
     VMP_CHECK(fd == fake_core.event_fd);
 
@@ -100,6 +105,8 @@ static void test_wakeup(void)
 
     /* a port without one */
     fake_core.event_fd = -1;
+    VMP_CHECK(uct_iface_query(test_iface, &attr) == UCS_OK);
+    VMP_CHECK(attr.cap.event_flags == 0);
     VMP_CHECK(uct_iface_event_fd_get(test_iface, &fd) == UCS_ERR_UNSUPPORTED);
     fake_core.event_fd = 12345;
     test_num_msgs      = 0;

@@ -165,6 +165,12 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
         attr->cap.flags |= UCT_IFACE_FLAG_AM_ZCOPY;
     }
 
+    if (vmp_iface_event_fd(iface->core) >= 0) {
+        attr->cap.event_flags = UCT_IFACE_FLAG_EVENT_SEND_COMP |
+                                UCT_IFACE_FLAG_EVENT_RECV |
+                                UCT_IFACE_FLAG_EVENT_FD;
+    }
+
     attr->cap.am.max_short        = core->max_short;
     attr->cap.am.max_bcopy        = core->max_bcopy;
     attr->cap.am.min_zcopy        = 0;

@@ -1,0 +1,21 @@
+#!/bin/bash
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+#
+# See file LICENSE for terms.
+#
+# labels: lab
+# timeout: 300
+#
+# Programs that sleep until there is something to do, and so end only if every
+# message, completion and connection request wakes them up. Not with ucx_perftest's
+# puts and gets: there the target sleeps while it waits for its memory to change,
+# for which no RDMA device raises an event.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+lab_start
+perf sleep tag_lat 8 200 -- -E sleep
+perf sleep tag_bw 1048576 12 -- -E sleep
+lab_end
