@@ -9,10 +9,10 @@
 #endif
 
 #include "uct_vmp_ep.h"
+#include "uct_vmp_addr.h"
 #include "uct_vmp_md.h"
 
 #include "core/vmp_log.h"
-#include "core/vmp_wire.h"
 
 #include <string.h>
 
@@ -33,8 +33,8 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
     iface = ucs_container_of(params->iface, uct_vmp_iface_t, super.super);
     UCS_CLASS_CALL_SUPER_INIT(uct_base_ep_t, &iface->super);
 
-    if ((vmp_rail_addr_unpack(params->dev_addr, &rail) != 0) ||
-        (vmp_iface_addr_unpack(params->iface_addr, &addr) != 0)) {
+    if ((uct_vmp_device_addr_unpack(params->dev_addr, &rail) != 0) ||
+        (uct_vmp_iface_addr_unpack(params->iface_addr, &addr) != 0)) {
         vmp_error("a peer's address is not one of this version of vmp: do both "
                   "sides run the same version?");
         return UCS_ERR_INVALID_ADDR;
@@ -367,7 +367,7 @@ int uct_vmp_ep_is_connected(uct_ep_h tl_ep,
     vmp_iface_addr_t addr;
 
     if (!(params->field_mask & UCT_EP_IS_CONNECTED_FIELD_IFACE_ADDR) ||
-        (vmp_iface_addr_unpack(params->iface_addr, &addr) != 0)) {
+        (uct_vmp_iface_addr_unpack(params->iface_addr, &addr) != 0)) {
         return 0;
     }
 

@@ -9,13 +9,13 @@
 #endif
 
 #include "uct_vmp_iface.h"
+#include "uct_vmp_addr.h"
 #include "uct_vmp_config.h"
 #include "uct_vmp_ep.h"
 #include "uct_vmp_log.h"
 #include "uct_vmp_md.h"
 
 #include "core/vmp_log.h"
-#include "core/vmp_wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -195,8 +195,8 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
     attr->cap.get.align_mtu       = core->path_mtu;
     attr->cap.get.max_iov         = core->max_iov;
 
-    attr->device_addr_len         = VMP_DEVICE_ADDR_LEN;
-    attr->iface_addr_len          = VMP_IFACE_ADDR_LEN;
+    attr->device_addr_len         = UCT_VMP_DEVICE_ADDR_LEN;
+    attr->iface_addr_len          = uct_vmp_iface_addr_len(&core->addr);
     attr->ep_addr_len             = 0;
     attr->overhead                = iface->overhead;
     attr->bandwidth.dedicated     = 0;
@@ -213,7 +213,7 @@ static ucs_status_t uct_vmp_iface_get_device_address(uct_iface_h tl_iface,
     uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
                                               super.super);
 
-    vmp_rail_addr_pack(addr, &iface->attr.rail_addr);
+    uct_vmp_device_addr_pack(addr, &iface->attr.rail_addr);
     return UCS_OK;
 }
 
@@ -223,7 +223,7 @@ static ucs_status_t uct_vmp_iface_get_address(uct_iface_h tl_iface,
     uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
                                               super.super);
 
-    vmp_iface_addr_pack(addr, &iface->attr.addr);
+    uct_vmp_iface_addr_pack(addr, &iface->attr.addr);
     return UCS_OK;
 }
 
@@ -362,7 +362,7 @@ uct_vmp_iface_is_reachable_v2(const uct_iface_h tl_iface,
         return 1;
     }
 
-    return (vmp_rail_addr_unpack(device_addr, &rail) == 0) &&
+    return (uct_vmp_device_addr_unpack(device_addr, &rail) == 0) &&
            !memcmp(rail.gid, iface->attr.rail_addr.gid, sizeof(rail.gid)) &&
            (rail.lid == iface->attr.rail_addr.lid);
 }

@@ -11,8 +11,7 @@
 #endif
 
 #include "uct_vmp_iface.h"
-
-#include "core/vmp_wire.h"
+#include "uct_vmp_addr.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +31,7 @@ int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
     vmp_iface_addr_t addr;
     vmp_rail_addr_t rail;
 
-    if (vmp_rail_addr_unpack(device_addr, &rail) != 0) {
+    if (uct_vmp_device_addr_unpack(device_addr, &rail) != 0) {
         text = "the device address is not one of vmp";
     } else if (!!rail.is_roce != !!own_rail->is_roce) {
         text = "one side is RoCE and the other InfiniBand";
@@ -40,7 +39,7 @@ int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                memcmp(rail.gid, own_rail->gid, UCT_VMP_IB_SUBNET_LEN)) {
         text = "the InfiniBand subnets differ";
     } else if ((iface_addr != NULL) &&
-               (vmp_iface_addr_unpack(iface_addr, &addr) != 0)) {
+               (uct_vmp_iface_addr_unpack(iface_addr, &addr) != 0)) {
         text = "the interface address is not one of vmp";
     } else if ((iface_addr != NULL) && ((addr.ver_min > own_addr->ver_max) ||
                                         (addr.ver_max < own_addr->ver_min))) {
