@@ -1,0 +1,157 @@
+#!/bin/bash
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+#
+# See file LICENSE for terms.
+#
+# labels: full
+# timeout: 600
+#
+# Every value of every UCX_VMP_* option with every value of every other one, on
+# one host and across the two: rows from settings.tab by pairs.awk, each a short
+# run of vmp_integrity with contents checked.
+#
+# Environment:
+#   VMP_TEST_SEED   seed of the first row (printed; the next row's is one more)
+#   VMP_TEST_ROWS   only these rows, as "3 17"
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+TABLE=$LAB_TEST_DIR/settings.tab
+PAIRS=$LAB_TEST_DIR/pairs.awk
+SECONDS_IN_ALL=540
+SECONDS_A_ROW=40
+BASE_PORT=15000
+
+# Options that are not in the table, or have gone
+check_names()
+{
+    on a 30 vmprun ucx_info -cf >"$OUT/config" 2>&1 ||
+        fail "ucx_info -cf fails"
+    if ! diff <(sed -n 's/^UCX_VMP_\([A-Z_]*\)=.*/\1/p' "$OUT/config" |
+                LC_ALL=C sort -u) \
+              <(awk '$1 == "each" || $1 == "same" { print $2 }' "$TABLE" |
+                LC_ALL=C sort -u) >"$OUT/diff"; then
+        problem "settings.tab and ucx_info -cf differ in options"
+        show "$OUT/diff"
+    fi
+}
+
+# Sets number
+make_rows()
+{
+    awk -f "$PAIRS" "$TABLE" >"$OUT/rows" || fail "no rows"
+    awk -v check="$OUT/rows" -f "$PAIRS" "$TABLE" ||
+        fail "pairs.awk leaves out pairs"
+    number=$(wc -l <"$OUT/rows")
+}
+
+# settings_of HOST: a line a row, "NAME=VALUE ..."
+settings_of()
+{
+    tr ' ' '\n' <"$OUT/rows" >"$OUT/words"
+    awk -v host="$1" '{
+        line = "ROW=" NR
+        for (i = 1; i <= NF; ++i) {
+            dot = index($i, ".")
+            if (index(substr($i, 1, dot - 1), host) && $i !~ /=-$/)
+                line = line " UCX_VMP_" substr($i, dot + 1)
+        }
+        print line
+    }' "$OUT/rows"
+}
+
+# In the host: rows from standard input, one after the other. The peer waits for
+# us at each row's port, or we for it.
+# shellcheck disable=SC2016 # for the shell over there
+ROWS_LOOP='
+    peer=$1 port=$2 seed=$3 limit=$4 seconds=$5 program=$6
+    shift 6
+    while read -r row settings; do
+        [ $SECONDS -lt "$limit" ] || break
+        n=${row#ROW=} options=
+        [ $((n % 2)) = 0 ] || options="$options -E"
+        [ $((n % 3)) != 0 ] || options="$options -w 2"
+        ret=0
+        env "$@" $settings "$program" -p $((port + n)) -t "$seconds" \
+            -s $((seed + n)) -n 6 -e 2 -m 400000 $options $peer \
+            >/tmp/row 2>&1 </dev/null || ret=$?
+        sed "s/^/row $n: /" /tmp/row | grep -av "env variables:"
+        echo "row $n: ends $ret after $SECONDS s"
+    done'
+
+# run_rows HOST PEER
+run_rows()
+{
+    local seconds=$((SECONDS_IN_ALL + SECONDS_A_ROW))
+
+    "$VMPLAB" exec "$1" --timeout "$seconds" -- bash -c "$ROWS_LOOP" - \
+        "$2" $BASE_PORT "$seed" $SECONDS_IN_ALL $SECONDS_A_ROW \
+        "$LIBEXEC/vmp_integrity" "${TEST_ENV[@]}" "${launch_env[@]}" \
+        <"$OUT/rows.$1" >"$OUT/log.$1" 2>&1
+}
+
+# Sets payload_out and payload_in
+check_row()
+{
+    local host out in
+
+    for host in a b; do
+        sed -n "s/^row $1: //p" "$OUT/log.$host" >"$OUT/row.$host"
+        if ! grep -aq '^ends' "$OUT/row.$host"; then
+            problem "row $1: did not run on host $host"
+            return 0
+        fi
+    done
+    if ! grep -aq '^ends 0 ' "$OUT/row.a" ||
+       ! grep -aq '^ends 0 ' "$OUT/row.b" ||
+       ! grep -aq 'vmp_integrity: PASS' "$OUT/row.a" ||
+       ! grep -aq 'vmp_integrity: PASS' "$OUT/row.b"; then
+        problem "row $1 (seed $((seed + $1))):" \
+                "$(sed -n "$1p" "$OUT/rows" | sed 's/[a-z]*\.[A-Z_]*=- *//g')"
+        for host in a b; do
+            grep -aE 'ERROR|WARN|FAIL|Assertion|signal|^ends' "$OUT/row.$host" |
+                sed "s/^/    | $host: /" | head -n 6
+        done
+        return 0
+    fi
+    assert_lanes "row $1" "$OUT/row.a" "$OUT/row.b"
+    read -r out in < <(sed -n \
+        's/.*vmp_integrity: payload out \([0-9]*\) in \([0-9]*\).*/\1 \2/p' \
+        "$OUT/row.a")
+    payload_out=$((payload_out + out)) payload_in=$((payload_in + in))
+    good=$((good + 1))
+}
+
+lab_start
+[ "$TLS" = vmp ] || skip "is about vmp's settings"
+check_names
+make_rows
+seed=${VMP_TEST_SEED:-$(date +%s)}
+say "$number rows, seed $seed"
+# vmprun's variables once, not a shell a row
+mapfile -t launch_env < <(on a 20 vmprun --print-env |
+                          sed -n "s/^export //; s/['\"]//g; /^LD_PRELOAD=/p")
+[ ${#launch_env[@]} = 1 ] || fail "vmprun --print-env says no LD_PRELOAD"
+for host in a b; do
+    settings_of $host >"$OUT/rows.$host"
+    if [ -n "${VMP_TEST_ROWS:-}" ]; then
+        grep -E "^ROW=(${VMP_TEST_ROWS// /|})( |\$)" "$OUT/rows.$host" \
+             >"$OUT/some"
+        mv "$OUT/some" "$OUT/rows.$host"
+    fi
+done
+counters_reset
+run_rows b "" &
+pid=$!
+run_rows a b || problem "the loop on host a does not end well"
+wait $pid || problem "the loop on host b does not end well"
+payload_out=0 payload_in=0 good=0
+mapfile -t rows < <(sed -n 's/^ROW=\([0-9]*\).*/\1/p' "$OUT/rows.a")
+for row in "${rows[@]}"; do
+    check_row "$row"
+done
+assert_traffic "all rows" $payload_out $payload_in
+say "$good rows of $number good, payload $payload_out and $payload_in bytes"
+lab_end
