@@ -120,9 +120,11 @@ lab_cmd_gtest()
     fi
     lab_check_suite "$suite"
     lab_need_host
-    lab_cache_lock
-    lab_rootfs "$suite"
-    lab_cache_unlock
+    if [ ! -e "$(lab_rootfs_path "$suite")" ]; then
+        lab_cache_lock
+        lab_rootfs "$suite"
+        lab_cache_unlock
+    fi
     lab_gtest_lock
     lab_gtest "$suite"
     lab_cache_unlock

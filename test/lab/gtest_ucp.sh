@@ -7,11 +7,13 @@
 # labels: full
 # timeout: 600
 #
-# UCX's own tests of UCP over vmp alone: all but the longest groups.
+# UCX's own tests of UCP over vmp alone: all but what
+# has a file of its own.
 
 # shellcheck source-path=SCRIPTDIR source=lib_gtest.sh
 . "$(dirname "$0")/lib_gtest.sh"
 
 gtest_start
-gtest_run ucp 580 '@/test_ucp*:@/test_proto*:all/test_ucp*:-*sockaddr*:@/test_ucp_wireup*:@/test_ucp_tag_xfer*'
+gtest_run ucp 580 "@/test_ucp*:@/test_proto*:all/test_ucp*:-*sockaddr*:\
+@/test_ucp_wireup*:@/test_ucp_tag_xfer*:@/test_ucp_peer_failure*"
 lab_end

@@ -107,7 +107,8 @@ gtest_run()
     esac
     for host in "${GTEST_HOSTS[@]}"; do
         before+=("$(gtest_packets "$host")")
-        gtest_shard "$host" $((i++)) "$2" "$filter" &
+        gtest_shard "$host" $i "$2" "$filter" &
+        i=$((i + 1))
     done
     wait
     gtest_total=0 gtest_ok=0 gtest_inapt=0 i=0

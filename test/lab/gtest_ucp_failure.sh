@@ -1,0 +1,17 @@
+#!/bin/bash
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+#
+# See file LICENSE for terms.
+#
+# labels: full
+# timeout: 600
+#
+# UCX's own tests of UCP over vmp alone, of peers that fail.
+
+# shellcheck source-path=SCRIPTDIR source=lib_gtest.sh
+. "$(dirname "$0")/lib_gtest.sh"
+
+gtest_start
+gtest_run ucp 580 '@/test_ucp_peer_failure*'
+lab_end
