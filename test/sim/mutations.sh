@@ -81,7 +81,7 @@ run() {
     fi
     case $ret in
         0) echo "FAIL $name: $programs programs did not find it" ;;
-        *) echo "FAIL $name: no rule was broken, but sim_core ended with $ret" ;;
+        *) echo "FAIL $name: no rule was broken, but it ended with $ret" ;;
     esac
     tail -n 3 "$dir/out"
     return 1

@@ -99,7 +99,8 @@ void inspect_inst(inst_t *inst);
 /** After everything was flushed: pools and queues have all back. */
 void inspect_idle(inst_t *inst);
 
-/** After the quarantine of dead QPs: only those of live connections are left. */
+/** After the quarantine of dead QPs: only those of live connections are
+ *  left. */
 void inspect_long(void);
 
 /** For people */

@@ -47,7 +47,7 @@ typedef enum act_type {
     ACT_STALL,                          /* application computes */
     ACT_HELPER_STALL,                   /* helper thread gets no CPU */
     ACT_UD_LOSS,                        /* `arg` per 1000 datagrams lost, all */
-    ACT_LINK_LOSS,                      /* link `slot`: `arg` per 10^6 packets */
+    ACT_LINK_LOSS,                      /* link `slot`: `arg` per 10^6 */
     ACT_NO_QP,                          /* QPs cannot be made */
     ACT_LAST
 } act_type_t;
