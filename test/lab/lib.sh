@@ -131,6 +131,7 @@ lab_start()
         skip "the lab that is up is not of $VMP_SUITE"
     fi
     counters_read
+    resources_note
     # shellcheck disable=SC2034 # the tests use it
     links=${#LINK_AB[@]}
     if [ "$TLS" = vmp ]; then
@@ -146,12 +147,46 @@ lab_start()
 # Ends a test: the sum of what problem said
 lab_end()
 {
+    resources_check "at the end"
     if [ $failures -gt 0 ]; then
         say "FAIL: $failures problems"
         exit 1
     fi
     say "PASS"
     exit 0
+}
+
+# What the RDMA devices of host $1 have: QPs, CQs, MRs, PDs, SRQs of all
+# processes
+resources_of()
+{
+    on "$1" 20 rdma resource show | sed -E 's/^[0-9]+: //'
+}
+
+# Remembers them as what resources_check wants
+resources_note()
+{
+    RESOURCES_A=$(resources_of a)
+    RESOURCES_B=$(resources_of b)
+}
+
+# resources_check WHAT: they are as they were, within some seconds
+resources_check()
+{
+    local what=$1 host want now
+
+    for host in a b; do
+        want=$RESOURCES_A
+        [ $host = a ] || want=$RESOURCES_B
+        # shellcheck disable=SC2016 # for the shell over there
+        now=$(on $host 30 bash -c 'for ((i = 0; i < 50; i++)); do
+                now=$(rdma resource show | sed -E "s/^[0-9]+: //")
+                [ "$now" != "$1" ] || break
+                sleep 0.2
+            done; echo "$now"' - "$want") || true
+        [ "$now" = "$want" ] || problem "$what: RDMA resources of host $host:" \
+                                        "'$want' before, '$now' now"
+    done
 }
 
 # on HOST SECONDS CMD...
@@ -281,7 +316,8 @@ show()
 }
 
 # pair SECONDS PORT SERVER_CMD -- CLIENT_CMD: the server on b, and as soon as it
-# listens, the client on a. Output in $OUT/server, $OUT/client.
+# listens, the client on a. Output in $OUT/server, $OUT/client. RDMA resources
+# are back afterwards.
 pair()
 {
     local seconds=$1 port=$2 server=() pid ret=0
@@ -305,6 +341,7 @@ pair()
     fi
     [ $ret = 0 ] || kill -TERM $pid 2>/dev/null || true
     wait $pid || [ $ret != 0 ] || ret=$?
+    resources_check "port $port"
     return $ret
 }
 

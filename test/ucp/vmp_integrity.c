@@ -11,8 +11,6 @@
  * data. Addresses are exchanged over TCP, which carries nothing else.
  */
 
-#define _GNU_SOURCE
-
 #include "vmp_integrity.h"
 
 #include <errno.h>

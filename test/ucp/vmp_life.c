@@ -1,0 +1,319 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * What happens to processes while transfers run: they fork, run commands, get
+ * signals, are stopped and go on, end well or badly. Rank 1 does it, between
+ * posting a round of messages and waiting for them; rank 0 must see nothing of
+ * it, or if rank 1 has ended one clear error, and must be able to go on.
+ */
+
+#include "vmp_life.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define NUM_MSGS  8     /* a round and direction */
+
+
+typedef struct {
+    ucs_status_ptr_t request;
+    uint8_t          *buffer;
+    size_t           size;
+    uint64_t         key;
+} msg_t;
+
+typedef struct {
+    msg_t out[NUM_MSGS];
+    msg_t in[NUM_MSGS];
+} round_t;
+
+
+static const size_t sizes[NUM_MSGS] = { 0, 8, 1000, 8192, 65536, 70001, 262144,
+                                        1048576 };
+
+static ucp_worker_h  worker;
+static ucp_context_h context;
+static ucp_ep_h      ep;
+static kit_blob_t    addrs[2];
+static unsigned      num_rounds = 4;
+static unsigned      seconds    = 120;
+static double        grace      = 30;   /* for an error to be told */
+static uint64_t      num_checks, bytes_out;
+static ucs_status_t  ep_error;
+static unsigned      num_ep_errors;
+
+
+static void on_ep_error(void *arg, ucp_ep_h unused, ucs_status_t status)
+{
+    (void)arg, (void)unused;
+    ep_error = status;
+    ++num_ep_errors;
+}
+
+static void on_recv(void *request, ucs_status_t status,
+                    const ucp_tag_recv_info_t *info, void *arg)
+{
+    (void)request, (void)status, (void)info, (void)arg;
+    act_in_callback();
+}
+
+static uint64_t msg_key(unsigned rank, unsigned round, unsigned i)
+{
+    return vmp_mix(kit.seed + (((uint64_t)round * 2 + rank) * NUM_MSGS) + i);
+}
+
+static void round_post(round_t *r, unsigned round, ucp_ep_h to,
+                       unsigned from_rank)
+{
+    ucp_request_param_t param = { .op_attr_mask =
+                                      UCP_OP_ATTR_FIELD_CALLBACK |
+                                      UCP_OP_ATTR_FLAG_NO_IMM_CMPL,
+                                  .cb.recv      = on_recv };
+    ucp_request_param_t none  = { .op_attr_mask = 0 };
+    unsigned i;
+
+    for (i = 0; i < NUM_MSGS; ++i) {
+        r->in[i].size    = sizes[i];
+        r->in[i].key     = msg_key(from_rank, round, i);
+        r->in[i].buffer  = xalloc(sizes[i]);
+        r->in[i].request = ucp_tag_recv_nbx(worker, r->in[i].buffer, sizes[i],
+                                            i, UINT64_MAX, &param);
+    }
+    for (i = 0; i < NUM_MSGS; ++i) {
+        r->out[i].size   = sizes[i];
+        r->out[i].key    = msg_key(kit.rank, round, i);
+        r->out[i].buffer = xalloc(sizes[i]);
+        vmp_content_fill(r->out[i].buffer, sizes[i], r->out[i].key, 0);
+        r->out[i].request = ucp_tag_send_nbx(to, r->out[i].buffer, sizes[i], i,
+                                             &none);
+        bytes_out        += sizes[i];
+    }
+}
+
+/* What was not received when the endpoint was lost never comes: UCP does not
+ * know who would have sent it */
+static ucs_status_t wait_or_cancel(ucs_status_ptr_t request)
+{
+    int is_canceled = 0;
+
+    if (!UCS_PTR_IS_PTR(request)) {
+        return UCS_PTR_STATUS(request);
+    }
+    while (ucp_request_check_status(request) == UCS_INPROGRESS) {
+        if ((kit_progress() == 0) && (ep_error != UCS_OK) && !is_canceled) {
+            is_canceled = 1;
+            ucp_request_cancel(worker, request);
+        }
+    }
+    return kit_wait(request);
+}
+
+/* Returns the first error */
+static ucs_status_t round_wait(round_t *r)
+{
+    ucs_status_t status, first = UCS_OK;
+    uint8_t want = 0;
+    size_t offset;
+    unsigned i;
+
+    for (i = 0; i < NUM_MSGS; ++i) {
+        status = wait_or_cancel(r->in[i].request);
+        first  = (first == UCS_OK) ? status : first;
+        if (status == UCS_OK) {
+            offset = vmp_content_check(r->in[i].buffer, r->in[i].size,
+                                       r->in[i].key, 0, &want);
+            if (offset != VMP_CONTENT_OK) {
+                die("message %u offset %zu: got 0x%02x want 0x%02x", i, offset,
+                    r->in[i].buffer[offset], want);
+            }
+            ++num_checks;
+        }
+    }
+    for (i = 0; i < NUM_MSGS; ++i) {
+        status = kit_wait(r->out[i].request);
+        first  = (first == UCS_OK) ? status : first;
+    }
+    for (i = 0; i < NUM_MSGS; ++i) {
+        free(r->in[i].buffer);
+        free(r->out[i].buffer);
+    }
+    return first;
+}
+
+/* Rank 1 has ended or will: all ends with an error, then other work goes on */
+static void survive(unsigned round)
+{
+    ucp_request_param_t param = { .op_attr_mask = 0 };
+    double begin              = kit_now();
+    ucs_status_t status       = UCS_OK;
+    uint64_t byte             = 0;
+    round_t r;
+    ucp_ep_h self;
+
+    kit.stage = "survive";
+    /* Rank 1 may have ended between two rounds: then nothing says so before
+     * we send the next */
+    while ((status == UCS_OK) && (ep_error == UCS_OK)) {
+        round_post(&r, round++, ep, 1);
+        status = round_wait(&r);
+        if ((kit_now() - begin) > grace) {
+            die("no error after %.0f s", grace);
+        }
+    }
+    while ((ep_error == UCS_OK) && ((kit_now() - begin) < grace)) {
+        kit_progress();
+    }
+    say("request %s, endpoint %s, after %.1f s", ucs_status_string(status),
+        ucs_status_string(ep_error), kit_now() - begin);
+    if (ep_error == UCS_OK) {
+        die("the endpoint did not hear of it");
+    }
+    status = kit_wait(ucp_tag_send_nbx(ep, &byte, 1, 0, &param));
+    if (status == UCS_OK) {
+        die("a lost endpoint takes messages");
+    }
+    kit_ep_close(ep, 1);
+    if (num_ep_errors != 1) {
+        die("the error was told %u times", num_ep_errors);
+    }
+
+    kit.stage = "go on";
+    ep_error  = UCS_OK;
+    self      = kit_ep(worker, &addrs[0], on_ep_error, NULL);
+    round_post(&r, round, self, 0);
+    status = round_wait(&r);
+    if (status != UCS_OK) {
+        die("an endpoint to ourselves does not work any more: %s",
+            ucs_status_string(status));
+    }
+    kit_ep_close(self, 0);
+}
+
+static void usage(void)
+{
+    printf("usage: vmp_life -x WHAT [options]        rank 0\n"
+           "       vmp_life -x WHAT [options] HOST   then rank 1; same options\n"
+           "rank 1 does WHAT:\n%s"
+           "  -i N      rounds (4)\n"
+           "  -S S      of stop: seconds (5)\n"
+           "  -g S      an error must be told within (30)\n"
+           "  -E        peer error handling\n"
+           "  -s SEED   (1)\n"
+           "  -p PORT   TCP port (13474)\n"
+           "  -t S      time limit (120)\n", acts_help());
+}
+
+static void parse_args(int argc, char **argv, const char **port, int *peer_mode)
+{
+    int c;
+
+    while ((c = getopt(argc, argv, "x:i:S:g:Es:p:t:h")) != -1) {
+        switch (c) {
+        case 'x':
+            act_choose(optarg);
+            break;
+        case 'i':
+            num_rounds = kit_number(optarg, c, 1, 100000);
+            break;
+        case 'S':
+            act_stop_seconds = kit_number(optarg, c, 1, 1000);
+            break;
+        case 'g':
+            grace = kit_number(optarg, c, 1, 1000);
+            break;
+        case 'E':
+            *peer_mode = 1;
+            break;
+        case 's':
+            kit.seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'p':
+            *port = optarg;
+            break;
+        case 't':
+            seconds = kit_number(optarg, c, 1, 100000);
+            break;
+        default:
+            usage();
+            exit((c == 'h') ? 0 : 2);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *port = "13474";
+    int peer_mode    = 0;
+    ucs_status_t status;
+    char before[1024];
+    kit_blob_t mine;
+    unsigned round;
+    round_t r;
+
+    kit.name = "vmp_life";
+    kit.seed = 1;
+    parse_args(argc, argv, &port, &peer_mode);
+    kit.rank = (optind < argc);
+    kit_time_limit(seconds);
+    act_prepare();
+    kit_net_open(argv[optind], port);
+    kit_resources(before, sizeof(before));
+    kit_barrier("start");
+    worker = kit_worker_open(UCP_FEATURE_TAG, UCS_THREAD_MODE_SINGLE, &context);
+    kit_worker_address(worker, &mine);
+    kit_allgather(&mine, addrs, sizeof(mine));
+    if (act_is_early() && (kit.rank == 1)) {
+        act_now(0);
+    } else if (act_is_early()) {
+        sleep(1);
+        say("connecting to a process that has ended");
+    }
+    ep = kit_ep(worker, &addrs[!kit.rank], peer_mode ? on_ep_error : NULL,
+                NULL);
+    act_check_helper();
+    for (round = 0; !act_is_early() && (round < num_rounds); ++round) {
+        if (round == 1) {
+            kit_barrier("transfer"); /* connected, and all idle */
+        }
+        round_post(&r, round, ep, !kit.rank);
+        if (act_is_end() && (round == (num_rounds - 1))) {
+            break;
+        }
+        act_now(round);
+        status = round_wait(&r);
+        if (status != UCS_OK) {
+            die("round %u: %s", round, ucs_status_string(status));
+        }
+        act_finish(round);
+    }
+
+    if (act_is_end()) {
+        kit_net_close();
+        if (kit.rank == 1) {
+            return act_end(worker); /* with all under way */
+        }
+        kit.stage = "lost";
+        if (!act_is_early()) {
+            (void)round_wait(&r);
+        }
+        survive(round + 1);
+    } else {
+        kit_barrier("close");
+        kit_ep_close(ep, 0);
+        kit_barrier("end");
+    }
+    kit_worker_close(worker, context);
+    kit_resources_check(before);
+    act_report();
+    /* the peer has sent as much */
+    printf("vmp_life: payload out %" PRIu64 " in %" PRIu64 "\n", bytes_out,
+           bytes_out);
+    say("PASS (%" PRIu64 " checks, seed %" PRIu64 ")", num_checks, kit.seed);
+    return 0;
+}
