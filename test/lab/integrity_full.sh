@@ -27,5 +27,8 @@ integrity "new protocols" "-n 40" "UCX_PROTO_ENABLE=y UCX_PROTO_INFO=y"
 integrity "old protocols" "-n 40" "UCX_PROTO_ENABLE=n UCX_PROTO_INFO=y"
 integrity "peer error handling" "-n 40 -E" ""
 integrity "wakeup" "-n 40 -W" ""
+integrity "streams" "-n 60 -k s" ""
+integrity "several contexts" "-n 20 -e 8 -w 8 -c 4 -m 65536" ""
+integrity "all interfaces progress" "-n 40" "UCX_ADAPTIVE_PROGRESS=n"
 integrity "small messages" "-n 2000 -m 256 -k tax" "UCX_VMP_SPREAD_THRESH=0"
 lab_end

@@ -30,5 +30,4 @@ life_ok term -E $quick 143
 life_ok int -E $quick 130
 life_ok kill -E "" 137
 life_ok kill "-E -i 1" $quick 137
-life_ok dead "-E -g 20" UCX_VMP_PEER_TIMEOUT=3s 137
 lab_end

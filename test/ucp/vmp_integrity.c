@@ -6,7 +6,7 @@
 
 /*
  * A UCP program for two hosts that checks contents: random mixes of tag and
- * active messages, puts, gets, atomics, flush and fence in both directions at
+ * active messages, streams, puts, gets, atomics, flush and fence in both directions at
  * once over several endpoints and workers. ucx_perftest does not look at the
  * data. Addresses are exchanged over TCP, which carries nothing else.
  */
@@ -32,8 +32,9 @@
 
 
 test_opts_t       opts = {
-    .num_ops = 500, .num_eps = 4, .num_workers = 1, .max_size = 1 << 20,
-    .window  = 32, .kinds = "tapgx"
+    .num_ops = 500, .num_eps = 4, .num_workers = 1, .num_contexts = 1,
+    .max_size = 1 << 20,
+    .window  = 32, .kinds = "taspgx"
 };
 unsigned          side;
 ucp_worker_h      workers[MAX_WORKERS];
@@ -41,7 +42,7 @@ test_ep_t         eps[MAX_EPS];
 uint64_t          bytes_out, bytes_in, num_checks, num_active;
 const char        *stage = "start";
 
-static ucp_context_h context;
+static ucp_context_h contexts[MAX_WORKERS];
 static ucp_mem_h     memhs[MAX_EPS];
 static int           sock = -1;
 static unsigned      time_limit = 120;
@@ -265,6 +266,11 @@ static void on_ep_error(void *arg, ucp_ep_h ep, ucs_status_t status)
     }
 }
 
+static ucp_context_h context_of(unsigned worker)
+{
+    return contexts[worker % opts.num_contexts];
+}
+
 static void create_workers(void)
 {
     ucp_worker_params_t wparams = {
@@ -279,17 +285,21 @@ static void create_workers(void)
     params.features = UCP_FEATURE_TAG | UCP_FEATURE_AM | UCP_FEATURE_RMA |
                       (strchr(opts.kinds, KIND_ATOMIC) ? UCP_FEATURE_AMO64 :
                                                          0) |
+                      (strchr(opts.kinds, KIND_STREAM) ? UCP_FEATURE_STREAM :
+                                                         0) |
                       (opts.wakeup ? UCP_FEATURE_WAKEUP : 0);
-    status = ucp_config_read(NULL, NULL, &config);
-    if (status == UCS_OK) {
-        status = ucp_init(&params, config, &context);
-        ucp_config_release(config);
-    }
-    if (status != UCS_OK) {
-        die("cannot start UCP: %s", ucs_status_string(status));
+    for (i = 0; i < opts.num_contexts; ++i) {
+        status = ucp_config_read(NULL, NULL, &config);
+        if (status == UCS_OK) {
+            status = ucp_init(&params, config, &contexts[i]);
+            ucp_config_release(config);
+        }
+        if (status != UCS_OK) {
+            die("cannot start UCP: %s", ucs_status_string(status));
+        }
     }
     for (i = 0; i < opts.num_workers; ++i) {
-        status = ucp_worker_create(context, &wparams, &workers[i]);
+        status = ucp_worker_create(context_of(i), &wparams, &workers[i]);
         if (status != UCS_OK) {
             die("cannot create a worker: %s", ucs_status_string(status));
         }
@@ -320,7 +330,8 @@ static void expose_memory(test_ep_t *ep)
                         UCP_MEM_MAP_PARAM_FIELD_LENGTH;
     params.address    = ep->memory;
     params.length     = size;
-    status            = ucp_mem_map(context, &params, &memhs[ep->index]);
+    status            = ucp_mem_map(context_of(ep->worker), &params,
+                                    &memhs[ep->index]);
     if (status != UCS_OK) {
         die("cannot register memory: %s", ucs_status_string(status));
     }
@@ -362,7 +373,7 @@ static void connect_endpoints(void)
             die("cannot create endpoint %u: %s", i, ucs_status_string(status));
         }
         expose_memory(ep);
-        status = ucp_rkey_pack(context, memhs[i], &rkey, &length);
+        status = ucp_rkey_pack(context_of(ep->worker), memhs[i], &rkey, &length);
         if (status != UCS_OK) {
             die("cannot pack a key: %s", ucs_status_string(status));
         }
@@ -399,13 +410,15 @@ static void cleanup(void)
     }
     barrier("end");
     for (i = 0; i < opts.num_eps; ++i) {
-        ucp_mem_unmap(context, memhs[i]);
+        ucp_mem_unmap(context_of(eps[i].worker), memhs[i]);
         free(eps[i].memory);
     }
     for (i = 0; i < opts.num_workers; ++i) {
         ucp_worker_destroy(workers[i]);
     }
-    ucp_cleanup(context);
+    for (i = 0; i < opts.num_contexts; ++i) {
+        ucp_cleanup(contexts[i]);
+    }
     close(sock);
 }
 
@@ -416,9 +429,11 @@ static void usage(void)
            "  -n N      operations an endpoint and side (500)\n"
            "  -e N      endpoints (4)\n"
            "  -w N      workers (1); with one, puts are also fenced\n"
+           "  -c N      contexts, of which the workers take turns (1)\n"
            "  -m BYTES  largest size (1048576)\n"
            "  -o N      operations under way (32)\n"
-           "  -k KINDS  mix of t(ag) a(ctive message) p(ut) g(et) x (atomic)\n"
+           "  -k KINDS  mix of t(ag) a(ctive message) s(tream) p(ut) g(et)\n"
+           "            x (atomic) (taspgx)\n"
            "  -s SEED   replay a run\n"
            "  -E        peer error handling (without atomics)\n"
            "  -W        sleep when idle, and be woken up\n"
@@ -444,7 +459,7 @@ static const char *parse_args(int argc, char **argv)
     int c;
 
     opts.seed = (uint64_t)time(NULL);
-    while ((c = getopt(argc, argv, "n:e:w:m:o:k:s:p:t:EWh")) != -1) {
+    while ((c = getopt(argc, argv, "n:e:w:c:m:o:k:s:p:t:EWh")) != -1) {
         switch (c) {
         case 'n':
             opts.num_ops = number(optarg, c, 1 << 30);
@@ -455,6 +470,9 @@ static const char *parse_args(int argc, char **argv)
         case 'w':
             opts.num_workers = number(optarg, c, MAX_WORKERS);
             break;
+        case 'c':
+            opts.num_contexts = number(optarg, c, MAX_WORKERS);
+            break;
         case 'm':
             opts.max_size = number(optarg, c, 1 << 30);
             break;
@@ -463,8 +481,8 @@ static const char *parse_args(int argc, char **argv)
             break;
         case 'k':
             if ((optarg[0] == '\0') || (strlen(optarg) > 15) ||
-                (strspn(optarg, "tapgx") != strlen(optarg))) {
-                die("-k takes up to 15 of the letters tapgx");
+                (strspn(optarg, "taspgx") != strlen(optarg))) {
+                die("-k takes up to 15 of the letters taspgx");
             }
             strcpy(opts.kinds, optarg);
             break;
@@ -515,6 +533,9 @@ int main(int argc, char **argv)
     }
     if (opts.num_workers > opts.num_eps) {
         opts.num_workers = opts.num_eps;
+    }
+    if (opts.num_contexts > opts.num_workers) {
+        opts.num_contexts = opts.num_workers;
     }
     if (side == 0) {
         printf("vmp_integrity: %u operations of '%s' on each of %u endpoints, "

@@ -29,6 +29,7 @@ typedef struct {
     uint32_t num_ops;     /* operations an endpoint and side */
     uint32_t num_eps;
     uint32_t num_workers;
+    uint32_t num_contexts;
     uint32_t max_size;    /* bytes */
     uint32_t window;      /* operations a side has under way at once */
     uint32_t peer_mode;   /* UCP_ERR_HANDLING_MODE_PEER */
@@ -40,6 +41,7 @@ typedef struct {
 typedef enum {
     KIND_TAG    = 't',
     KIND_AM     = 'a',
+    KIND_STREAM = 's',
     KIND_PUT    = 'p',
     KIND_GET    = 'g',
     KIND_ATOMIC = 'x'
@@ -91,6 +93,8 @@ typedef struct {
     /* as target */
     uint32_t    next_tag;    /* operation index of the next receive to post */
     uint32_t    tags_posted;
+    uint32_t    next_stream; /* operation index of the next piece */
+    int         stream_posted;
     int64_t     last_small;  /* operation index of the last small message */
     uint32_t    received;    /* messages and puts that came and were checked */
     uint32_t    expected;
@@ -178,6 +182,13 @@ void post_am_header(test_ep_t *ep, uint32_t index, const op_t *op,
                     unsigned id);
 
 void post_tag_recv(test_ep_t *ep);
+
+/* Receive the next piece of the endpoint's stream, if there is one; non-zero if
+ * posted */
+int post_stream_recv(test_ep_t *ep);
+
+/* The target is told by what comes in, without being asked */
+int op_is_sent(const op_t *op);
 
 /* Puts that announce themselves by a flag; returns how many came */
 int poll_flags(test_ep_t *ep);

@@ -25,6 +25,8 @@ const char *kind_name(const op_t *op)
         return "tag";
     case KIND_AM:
         return "active message";
+    case KIND_STREAM:
+        return "stream";
     case KIND_PUT:
         return modes[op->mode];
     case KIND_GET:
@@ -66,13 +68,19 @@ void op_make(unsigned from, unsigned ep, uint32_t index, op_t *op)
     if (op->size > opts.max_size) {
         op->size = opts.max_size;
     }
-    if ((op->size == 0) && ((op->kind == KIND_PUT) || (op->kind == KIND_GET))) {
+    if ((op->size == 0) && (op->kind != KIND_TAG) && (op->kind != KIND_AM)) {
         op->size = 1;
     }
     op->offset = (hash >> 44) % SLOT_SLACK;
     if (op->kind == KIND_GET) {
         op->offset = (hash >> 30) % (opts.max_size - op->size + 1);
     }
+}
+
+int op_is_sent(const op_t *op)
+{
+    return (op->kind == KIND_TAG) || (op->kind == KIND_AM) ||
+           (op->kind == KIND_STREAM) || (op->kind == KIND_PUT);
 }
 
 void check_bytes(test_ep_t *ep, uint32_t index, const op_t *op,
@@ -206,6 +214,8 @@ static void post_message(test_ep_t *ep, uint32_t index, const op_t *op)
     bytes_out += op->size;
     if (op->kind == KIND_TAG) {
         ptr = ucp_tag_send_nbx(ep->ep, buffer, count, ep->index, &param);
+    } else if (op->kind == KIND_STREAM) {
+        ptr = ucp_stream_send_nbx(ep->ep, buffer, count, &param);
     } else {
         ptr = ucp_am_send_nbx(ep->ep, AM_DATA, &work->header,
                               sizeof(work->header), buffer, count, &param);
@@ -321,10 +331,8 @@ void ops_init(void)
         eps[i].last_small = -1;
         for (index = 0; index < opts.num_ops; ++index) {
             op_make(!side, i, index, &op);
-            eps[i].expected += (op.kind == KIND_TAG) || (op.kind == KIND_AM) ||
-                               (op.kind == KIND_PUT);
-            bytes_in        += ((op.kind == KIND_TAG) || (op.kind == KIND_AM) ||
-                                (op.kind == KIND_PUT)) ? op.size : 0;
+            eps[i].expected += op_is_sent(&op);
+            bytes_in        += op_is_sent(&op) ? op.size : 0;
             bytes_out       += (op.kind == KIND_GET) ? op.size : 0;
         }
     }
@@ -374,6 +382,7 @@ int ops_advance(void)
             post_tag_recv(&eps[i]);
             ++count;
         }
+        count += post_stream_recv(&eps[i]);
     }
     limit = opts.window + (opts.num_eps * TAG_WINDOW);
     for (i = 0; (i < opts.num_eps) && (num_active < limit); ++i) {

@@ -63,6 +63,52 @@ void post_tag_recv(test_ep_t *ep)
     ++ep->next_tag;
 }
 
+static void stream_recv_cb(void *request, ucs_status_t status, size_t length,
+                           void *user_data)
+{
+    work_t *work = user_data;
+
+    check_status(work, status, "receive from the stream");
+    check_bytes(work->ep, work->index, &work->op, work->buffer, length, 0);
+    work->ep->stream_posted = 0;
+    ++work->ep->received;
+    work_free(work);
+    if (request != NULL) {
+        ucp_request_free(request);
+    }
+}
+
+/* A stream knows no messages: we know how long each was */
+int post_stream_recv(test_ep_t *ep)
+{
+    ucp_request_param_t param;
+    ucs_status_ptr_t ptr;
+    size_t length;
+    work_t *work;
+    op_t op;
+
+    if (ep->stream_posted) {
+        return 0;
+    }
+    do {
+        if (ep->next_stream == opts.num_ops) {
+            return 0;
+        }
+        op_make(!side, ep->index, ep->next_stream++, &op);
+    } while (op.kind != KIND_STREAM);
+    work = work_new(ep, ep->next_stream - 1, &op, op.size);
+    set_params(&param, work);
+    param.op_attr_mask  |= UCP_OP_ATTR_FIELD_FLAGS;
+    param.flags          = UCP_STREAM_RECV_FLAG_WAITALL;
+    param.cb.recv_stream = stream_recv_cb;
+    ep->stream_posted    = 1;
+    ptr = ucp_stream_recv_nbx(ep->ep, work->buffer, op.size, &length, &param);
+    if (!UCS_PTR_IS_PTR(ptr)) {
+        stream_recv_cb(NULL, UCS_PTR_STATUS(ptr), length, work);
+    }
+    return 1;
+}
+
 static test_ep_t *parse_header(const void *header, size_t length,
                                am_header_t *hdr)
 {
