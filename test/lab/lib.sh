@@ -170,23 +170,31 @@ resources_note()
     RESOURCES_B=$(resources_of b)
 }
 
-# resources_check WHAT: they are as they were, within some seconds
+# Waits for some seconds until host $1 has $2; prints what it has
+resources_wait()
+{
+    # shellcheck disable=SC2016 # for the shell over there
+    on "$1" 30 bash -c 'for ((i = 0; i < 50; i++)); do
+            now=$(rdma resource show | sed -E "s/^[0-9]+: //")
+            [ "$now" != "$1" ] || break
+            sleep 0.2
+        done; echo "$now"' - "$2"
+}
+
+# resources_check WHAT: they are as they were
 resources_check()
 {
-    local what=$1 host want now
+    local now_a now_b pid
 
-    for host in a b; do
-        want=$RESOURCES_A
-        [ $host = a ] || want=$RESOURCES_B
-        # shellcheck disable=SC2016 # for the shell over there
-        now=$(on $host 30 bash -c 'for ((i = 0; i < 50; i++)); do
-                now=$(rdma resource show | sed -E "s/^[0-9]+: //")
-                [ "$now" != "$1" ] || break
-                sleep 0.2
-            done; echo "$now"' - "$want") || true
-        [ "$now" = "$want" ] || problem "$what: RDMA resources of host $host:" \
-                                        "'$want' before, '$now' now"
-    done
+    resources_wait b "$RESOURCES_B" >"$OUT/resources" &
+    pid=$!
+    now_a=$(resources_wait a "$RESOURCES_A") || true
+    wait $pid || true
+    now_b=$(cat "$OUT/resources")
+    if [ "$now_a" != "$RESOURCES_A" ] || [ "$now_b" != "$RESOURCES_B" ]; then
+        problem "$1: RDMA resources are left over: before" \
+                "'$RESOURCES_A' '$RESOURCES_B', now '$now_a' '$now_b'"
+    fi
 }
 
 # on HOST SECONDS CMD...
