@@ -309,8 +309,8 @@ int main(int argc, char **argv)
         kit_barrier("end");
     }
     kit_worker_close(worker, context);
-    kit_resources_check(before);
     act_report();
+    kit_resources_check(before);
     /* the peer has sent as much */
     printf("vmp_life: payload out %" PRIu64 " in %" PRIu64 "\n", bytes_out,
            bytes_out);
