@@ -21,8 +21,7 @@ seed=${VMP_TEST_SEED:-$RANDOM}
 
 lab_start
 [ "$TLS" = vmp ] || skip "is about vmp itself"
-on b 120 timeout -s TERM 100 "$LIBEXEC/vmp_hostile" -t 90 -s "$seed" \
-   >"$OUT/hostile" 2>&1 &
+on b 230 "$LIBEXEC/vmp_hostile" -t 220 -s "$seed" >"$OUT/hostile" 2>&1 &
 hostile=$!
 for ((i = 0; i < 50; i++)); do
     ! grep -q listening "$OUT/hostile" || break

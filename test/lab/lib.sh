@@ -174,7 +174,7 @@ resources_note()
 resources_wait()
 {
     # shellcheck disable=SC2016 # for the shell over there
-    on "$1" 30 bash -c 'for ((i = 0; i < 50; i++)); do
+    on "$1" 60 bash -c 'while [ $SECONDS -lt 15 ]; do
             now=$(rdma resource show | sed -E "s/^[0-9]+: //")
             [ "$now" != "$1" ] || break
             sleep 0.2

@@ -145,7 +145,8 @@ life_ok()
     if [ "$1" != dead ]; then
         # The last round may be lost: of what rank 0 sent, the first is not
         assert_traffic "$what" 1000000 1000000
-        assert_lanes "$what" "$OUT/client" "$OUT/server"
+        # What rank 1 had to say of its lanes may have died with it
+        assert_lanes "$what" "$OUT/server"
     fi
     say "$what: $(grep -aho 'PASS.*' "$OUT/server")"
 }

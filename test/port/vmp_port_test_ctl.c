@@ -278,7 +278,8 @@ void test_helper(vmp_port_md_t *md)
 }
 
 /** What a child does with what it inherited, and with a device of its own. */
-static void child_main(vmp_port_md_t *md, end_t *a, end_t *b, vmp_mem_t *mem)
+static void child_main(vmp_port_md_t *md, end_t *a, end_t *b, vmp_mem_t *mem,
+                       const volatile uint8_t *buf)
 {
     vmp_port_md_t *own_md;
     send_job_t job = { .count = 1, .length = 50, .tag = 7 };
@@ -293,6 +294,9 @@ static void child_main(vmp_port_md_t *md, end_t *a, end_t *b, vmp_mem_t *mem)
     CHECK(vmp_port_poll_tx(a->port, 0, &wc, 1) == 0);
     CHECK(vmp_port_srq_post(a->port, 0, &id, &sge, 1) == -1);
     CHECK(vmp_port_event_arm(a->port, VMP_PORT_EVENT_RX, 0) == VMP_OK);
+    /* What was registered is there, where the kernel allows it */
+    CHECK((ibv_is_fork_initialized() != IBV_FORK_UNNEEDED) ||
+          (buf[5000] == 0x5a));
     CHECK(vmp_port_mem_dereg(mem) == VMP_OK);
     vmp_port_stop(a->port);
     vmp_port_close(a->port);
@@ -323,6 +327,7 @@ void test_fork(vmp_port_md_t *md)
 
     end_open(&a, md, -1);
     end_open(&b, md, -1);
+    memset(buf, 0x5a, sizeof(buf));
     CHECK(vmp_port_mem_reg(md, buf, sizeof(buf), VMP_MEM_LOCAL_WRITE, 0,
                            &mem) == VMP_OK);
     job.to = &b;
@@ -332,7 +337,7 @@ void test_fork(vmp_port_md_t *md)
     pid  = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        child_main(md, &a, &b, &copy);
+        child_main(md, &a, &b, &copy, buf);
     }
 
     for (i = 0; (i < 10000) && (waitpid(pid, &status, WNOHANG) == 0); ++i) {

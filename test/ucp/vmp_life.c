@@ -18,7 +18,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define NUM_MSGS  8     /* a round and direction */
+#define NUM_MSGS        8   /* a round and direction */
+#define CANCEL_SECONDS  2
 
 
 typedef struct {
@@ -97,21 +98,28 @@ static void round_post(round_t *r, unsigned round, ucp_ep_h to,
 }
 
 /* What was not received when the endpoint was lost never comes: UCP does not
- * know who would have sent it */
-static ucs_status_t wait_or_cancel(ucs_status_ptr_t request)
+ * know who would have sent it. What has begun to come cannot be canceled
+ * either, and is left behind. */
+static ucs_status_t wait_or_cancel(msg_t *msg)
 {
-    int is_canceled = 0;
+    double canceled = 0;
 
-    if (!UCS_PTR_IS_PTR(request)) {
-        return UCS_PTR_STATUS(request);
+    if (!UCS_PTR_IS_PTR(msg->request)) {
+        return UCS_PTR_STATUS(msg->request);
     }
-    while (ucp_request_check_status(request) == UCS_INPROGRESS) {
-        if ((kit_progress() == 0) && (ep_error != UCS_OK) && !is_canceled) {
-            is_canceled = 1;
-            ucp_request_cancel(worker, request);
+    while (ucp_request_check_status(msg->request) == UCS_INPROGRESS) {
+        kit_progress();
+        if (ep_error == UCS_OK) {
+            continue;
+        } else if (canceled == 0) {
+            canceled = kit_now();
+            ucp_request_cancel(worker, msg->request);
+        } else if ((kit_now() - canceled) > CANCEL_SECONDS) {
+            msg->buffer = NULL;
+            return UCS_ERR_CANCELED;
         }
     }
-    return kit_wait(request);
+    return kit_wait(msg->request);
 }
 
 /* Returns the first error */
@@ -123,7 +131,7 @@ static ucs_status_t round_wait(round_t *r)
     unsigned i;
 
     for (i = 0; i < NUM_MSGS; ++i) {
-        status = wait_or_cancel(r->in[i].request);
+        status = wait_or_cancel(&r->in[i]);
         first  = (first == UCS_OK) ? status : first;
         if (status == UCS_OK) {
             offset = vmp_content_check(r->in[i].buffer, r->in[i].size,

@@ -23,8 +23,8 @@
 
 
 typedef enum {
-    ACT_NONE, ACT_FORK, ACT_SYSTEM, ACT_SIGNALS, ACT_STOP, ACT_RETURN, ACT_EXIT,
-    ACT_QUICK_EXIT, ACT_CALLBACK, ACT_TERM, ACT_INT, ACT_KILL, ACT_DEAD,
+    ACT_NONE, ACT_FORK, ACT_CHILD, ACT_SYSTEM, ACT_SIGNALS, ACT_STOP, ACT_RETURN,
+    ACT_EXIT, ACT_QUICK_EXIT, ACT_CALLBACK, ACT_TERM, ACT_INT, ACT_KILL, ACT_DEAD,
     ACT_LAST
 } act_t;
 
@@ -35,6 +35,7 @@ static const struct {
     [ACT_NONE]       = { "none",     "nothing" },
     [ACT_FORK]       = { "fork",     "forks; children write what they inherited"
                                      ", and end by exit and _exit" },
+    [ACT_CHILD]      = { "child",    "forks; children call _exit at once" },
     [ACT_SYSTEM]     = { "system",   "runs commands" },
     [ACT_SIGNALS]    = { "signals",  "gets SIGALRM and SIGCHLD all the time" },
     [ACT_STOP]       = { "stop",     "is stopped for -S seconds" },
@@ -159,6 +160,9 @@ static void fork_child(unsigned round)
         die("cannot fork: %s", strerror(errno));
     }
     if (child == 0) {
+        if (act != ACT_FORK) {
+            _exit(0);
+        }
         alarm(CHILD_SECONDS);
         memset(inherited, 0x55, length);
         usleep(100000); /* while the transfers run */
@@ -188,6 +192,7 @@ void act_now(unsigned round)
     }
     switch (act) {
     case ACT_FORK:
+    case ACT_CHILD:
         fork_child(round);
         break;
     case ACT_SYSTEM:
@@ -223,7 +228,8 @@ void act_finish(unsigned round)
     pid_t ret;
 
     (void)round;
-    if ((kit.rank != 1) || ((act != ACT_FORK) && (act != ACT_SIGNALS))) {
+    if ((kit.rank != 1) || ((act != ACT_FORK) && (act != ACT_CHILD) &&
+                             (act != ACT_SIGNALS))) {
         return;
     }
     do {

@@ -75,9 +75,13 @@ static void vmp_verbs_init(void)
     }
 
     /* Without it, a fork moves registered pages away from under the device on
-     * kernels before 5.12. On later ones it costs nothing. It may be too late
-     * when another library registered memory already: then that one decides. */
-    (void)ibv_fork_init();
+     * kernels before 5.12. On later ones libibverbs (44) would still take all
+     * registered pages away from children, and what else is on them. It may be
+     * too late when another library registered memory already: then that one
+     * decides. */
+    if (ibv_is_fork_initialized() != IBV_FORK_UNNEEDED) {
+        (void)ibv_fork_init();
+    }
 }
 
 void vmp_verbs_init_once(void)
