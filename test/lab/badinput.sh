@@ -115,15 +115,10 @@ test_nobody()
         vmprun ucx_info -e -u t
     works "no locked memory, vmp or tcp"
     says "no locked memory, vmp or tcp" '[^a-z]tcp/'
-    # As good or as bad as without us
-    try "no locked memory, all, without vmp" "${NOBODY[@]}" UCX_TLS=all \
+    # Not all: stock UCX's ud_verbs then tries for ever, without vmp as with it
+    try "no locked memory, all but ib" "${NOBODY[@]}" UCX_TLS=^ib vmprun \
         ucx_info -e -u t
-    local without=$RET
-    try "no locked memory, all" "${NOBODY[@]}" UCX_TLS=all vmprun \
-        ucx_info -e -u t
-    [ $RET = "$without" ] ||
-        problem "no locked memory, all: $RET, without vmp $without"
-    say "no locked memory, UCX_TLS=all: exit code $RET with and without vmp"
+    works "no locked memory, all but ib"
 }
 
 # Who is not told of errors ends, with a line
