@@ -152,35 +152,36 @@ perf_batch()
     say "$what: $count tests in $SECONDS s, payload $sums bytes"
 }
 
-# Other transports in place of ours for CMD...
-over_tcp()
+# over TRANSPORTS CMD...: other ones in place of ours
+over()
 {
     local test_env=("${TEST_ENV[@]}") launch=("${LAUNCH[@]}") ret=0
 
-    TEST_ENV=(UCX_TLS="tcp,self" UCX_LOG_LEVEL=info)
+    TEST_ENV=(UCX_TLS="$1" UCX_IB_GID_INDEX=2 UCX_LOG_LEVEL=info)
     LAUNCH=()
+    shift
     "$@" || ret=$?
     TEST_ENV=("${test_env[@]}") LAUNCH=("${launch[@]}")
     return $ret
 }
 
-# perf_excluded REASON TEST_LINE OPTIONS_OF_TCP OPTIONS_OF_US [NAME=VALUE...]:
-# a test that is left out, because UCX does not do it over tcp either. Where it
-# does, we must, too.
+# perf_excluded TRANSPORTS REASON TEST_LINE THEIR_OPTIONS OUR_OPTIONS
+# [NAME=VALUE...]: a test that is left out, because UCX does not do it over these
+# transports either. Where it does, we must, too.
 perf_excluded()
 {
-    local reason=$1 tcp=$3 us=$4 name=${2%% *}
+    local tls=$1 reason=$2 theirs=$4 us=$5 name=${3%% *}
 
-    printf '%s\n' "$2" >"$OUT/excluded"
-    shift 4
+    printf '%s\n' "$3" >"$OUT/excluded"
+    shift 5
     # shellcheck disable=SC2086 # options are words
-    over_tcp batch_run 20 "$OUT/excluded" "" "$@" -- $tcp || true
+    over "$tls" batch_run 20 "$OUT/excluded" "" "$@" -- $theirs || true
     if [ -z "$(batch_results)" ]; then
-        say "left out: $name: $reason; over tcp:" \
+        say "left out: $name: $reason; over ${tls%%,*}:" \
             "$(grep -ahoE '(ERROR|Assertion) .*' "$OUT/client" "$OUT/server" |
                head -n 1 | grep . || echo 'no result within 20 s')"
         return 0
     fi
     # shellcheck disable=SC2086 # options are words
-    perf_batch "$name, which tcp does" 30 "$OUT/excluded" "" "$@" -- $us
+    perf_batch "$name, which ${tls%%,*} does" 30 "$OUT/excluded" "" "$@" -- $us
 }

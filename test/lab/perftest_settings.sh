@@ -63,7 +63,6 @@ sleep_iov        -I -E sleep -t tag_lat -D iov,contig
 sleep_sync       -I -E sleep -t tag_sync_lat
 sleep_stream     -I -E sleep -t stream_lat
 sleep_am         -I -E sleep -t ucp_am_lat
-sleep_put        -I -E sleep -t ucp_put_bw
 sleep_get        -I -E sleep -t ucp_get
 sleep_errors     -I -E sleep -t tag_lat -e
 wakeup_tag_lat   -I -t tag_lat
@@ -72,13 +71,17 @@ perf_batch "sleeping" 60 "$OUT/types" "$OUT/sizes"
 perf_batch "sleeping, UCX_ADAPTIVE_PROGRESS=n" 60 "$OUT/types" "$OUT/sizes" \
            UCX_ADAPTIVE_PROGRESS=n
 
-tcp="-x tcp -d eth0" us="-x ${TLS%%,*} -d rxe0:1"
+tcp=tcp,self rc=rc_verbs,ud_verbs,self
+their="-x tcp -d eth0" our="-x ${TLS%%,*} -d rxe0:1"
 for test in add_lat add_mr fadd swap cswap; do
-    perf_excluded "the transport has no atomics (UCP makes them of messages)" \
-                  "uct_$test -t $test -n 10" "$tcp" "$us" $NO_GGA
+    perf_excluded $tcp \
+                  "the transport has no atomics (UCP makes them of messages)" \
+                  "uct_$test -t $test -n 10" "$their" "$our" $NO_GGA
 done
-perf_excluded "UCX 1.18 has no atomics with error handling" \
+perf_excluded $tcp "UCX 1.18 has no atomics with error handling" \
               "fadd_errors -t ucp_fadd -e -n 10" "" ""
-perf_excluded "the responder does not progress, UCP waits for its answer" \
+perf_excluded $tcp "the responder does not progress, which UCP needs" \
               "put_not_helped -t ucp_put_bw -s 8193 -n 10 -o" "" ""
+perf_excluded $rc "RDMA writes wake nobody who waits for the memory" \
+              "sleep_put -t ucp_put_bw -I -E sleep -s 8193 -n 10" "" ""
 lab_end
