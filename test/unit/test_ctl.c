@@ -148,6 +148,34 @@ static void test_dead_ud(uint64_t seed)
     world_cleanup();
 }
 
+static void tap_lose_ack(unsigned node, const void *data, size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    (void)node;
+    world.loss = ((vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+                  (msg.type == VMP_CTL_CONNECT_ACK)) ? 1000 : 0;
+}
+
+/* All that is lost is CONNECT_ACK: the leader, which asks for paths, is not taken
+ * for dead, and is asked again as soon as it is heard */
+static void test_lost_ack(void)
+{
+    unsigned from;
+
+    begin(6);
+    from      = (world.nodes[0].id > world.nodes[1].id) ? 0 : 1;
+    world.tap = tap_lose_ack;
+    app_connect(from, 1 - from);
+    world_run(2 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[from].num_failed == 0);
+    world.tap  = NULL;
+    world.loss = 0;
+    world_run(1500 * MSEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
 static void test_timeout(void)
 {
     app_conn_t *conn;
@@ -578,6 +606,7 @@ int main(void)
     for (i = 0; i < 100; i++) {
         test_dead_ud(i);
     }
+    test_lost_ack();
     test_timeout();
     test_lost_rtu(0);
     test_lost_rtu(1);

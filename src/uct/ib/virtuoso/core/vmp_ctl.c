@@ -292,7 +292,11 @@ static void recv_on_conn(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
     }
 
     if (conn->state == VMP_CTL_CONN_CONNECTING) {
-        return;     /* Has overtaken CONNECT_ACK, will be repeated */
+        /* Has overtaken CONNECT_ACK, or that was lost: it will be repeated. The
+         * peer has our CONNECT, so it lives: ask it again, soon. */
+        conn->heard = now;
+        vmp_ctl_conn_kick(conn, now);
+        return;
     }
 
     if ((conn->state == VMP_CTL_CONN_DYING) || !is_from_peer(conn, msg)) {
