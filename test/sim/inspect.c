@@ -229,6 +229,11 @@ void inspect_idle(inst_t *inst)
         }
     }
 
+    /* those that the next progress frees */
+    vmp_list_for_each(link, &iface->dead) {
+        ++conns;
+    }
+
     oracle_check(iface->outstanding == 0, "leak", "host %u: %" PRIu64
                  " operations in flight after flushes", host,
                  iface->outstanding);

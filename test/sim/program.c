@@ -375,6 +375,7 @@ void program_make(program_t *prog, uint64_t seed)
         prog->params.port.srq_depth = 16 + rnd(48);
         prog->params.seg_size       = rnd_size(64, 1024);
         prog->region_size           = 4096;
+        prog->ud_loss               = prog->ud_loss / 4;
     }
 
     make_hosts(prog);
