@@ -205,7 +205,7 @@ static void open_thread(thread_t *t)
     } else {
         t->worker = kit_worker_open(UCP_FEATURE_TAG | UCP_FEATURE_RMA,
                                     is_shared ? UCS_THREAD_MODE_MULTI :
-                                                UCS_THREAD_MODE_SINGLE,
+                                                UCS_THREAD_MODE_SERIALIZED,
                                     &t->context);
     }
     t->memory      = xalloc(max_size);
