@@ -12,8 +12,8 @@
 
 /*
  * What befalls a world: accidents begin and end at their times, and may lie
- * over each other. After each change the network is set anew to what the program
- * says and what the accidents under way make of it.
+ * over each other. After each change the network is set anew to what the
+ * program says and what the accidents under way make of it.
  */
 #define ACCIDENT_MAX  32                /* under way; more are left out */
 

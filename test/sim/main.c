@@ -64,7 +64,8 @@ static void main_crash(int sig)
     int len;
 
     len = snprintf(text, sizeof(text), "\nsim_core: seed %lu: crashed by "
-                   "signal %d\nreplay: VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu ./sim_core\n",
+                   "signal %d\nreplay: VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu "
+                   "./sim_core\n",
                    (unsigned long)main_prog.seed, sig,
                    (unsigned long)main_prog.seed);
     len = write(STDOUT_FILENO, text, len);

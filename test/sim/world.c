@@ -315,7 +315,7 @@ static void world_run_until(uint64_t end)
 }
 
 
-/* The end: everything that was begun comes to its end ----------------------- */
+/* The end: everything that was begun comes to its end ---------------------- */
 
 static int ep_is_settled(const user_ep_t *ep)
 {

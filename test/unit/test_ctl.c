@@ -157,8 +157,8 @@ static void tap_lose_ack(unsigned node, const void *data, size_t length)
                   (msg.type == VMP_CTL_CONNECT_ACK)) ? 1000 : 0;
 }
 
-/* All that is lost is CONNECT_ACK: the leader, which asks for paths, is not taken
- * for dead, and is asked again as soon as it is heard */
+/* All that is lost is CONNECT_ACK: the leader, which asks for paths, is not
+ * taken for dead, and is asked again as soon as it is heard */
 static void test_lost_ack(void)
 {
     unsigned from;
