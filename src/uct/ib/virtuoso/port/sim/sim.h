@@ -174,6 +174,12 @@ typedef struct sim_conf {
                            size_t length);
     void       *datagram_arg;
 
+    /** Called when an application is about to arm, before the port looks; may
+     *  be NULL. What it makes happen (sim_step()) is not seen by what the
+     *  application has looked at, and wakes nobody. (*) */
+    void       (*arming)(void *arg, vmp_port_t *port);
+    void       *arming_arg;
+
     /** One line (without newline) for everything that happens, for reading a
      *  replay; NULL: none, at no cost. (*) */
     void       (*trace)(void *arg, const char *line);

@@ -314,6 +314,10 @@ vmp_status_t vmp_port_event_arm(vmp_port_t *port, unsigned events,
     sim_ev_cancel(&port->arm_ev);
     port->armed       = 0;
     port->is_signaled = 0;
+    if (sim_conf.arming != NULL) {
+        sim_conf.arming(sim_conf.arming_arg, port);
+    }
+
     for (i = 0; i < port->num_rails; ++i) {
         rail = &port->rails[i];
         if (((events & VMP_PORT_EVENT_TX) && (sim_ring_num(&rail->tx) > 0)) ||
