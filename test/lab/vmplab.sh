@@ -227,6 +227,9 @@ test_hosts()
     run on a sh -c 'ulimit -l; echo $PATH'
     check "locked memory is unlimited" has "$out" unlimited
     check "our build is first in PATH" has "$out" /opt/vmp/bin:
+    run on a sh -c 'for d in /tmp /run /dev/shm /dev/pts; do
+        grep -c " $d \(tmpfs\|devpts\) " /proc/mounts; done | xargs'
+    check "what is temporary is in memory" is "$out" "1 1 1 1"
 }
 
 test_mpi()
