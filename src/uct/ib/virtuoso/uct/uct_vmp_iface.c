@@ -456,7 +456,8 @@ static void uct_vmp_iface_set_perf(uct_vmp_iface_t *iface,
     }
 }
 
-/* How messages are to be aligned */
+/* How messages are to be aligned. UCP's offset is its header's length, whatever
+ * the alignment: what counts is the rest. */
 static ucs_status_t uct_vmp_iface_set_align(uct_vmp_iface_t *iface,
                                             const uct_iface_params_t *params)
 {
@@ -465,14 +466,16 @@ static ucs_status_t uct_vmp_iface_set_align(uct_vmp_iface_t *iface,
     size_t offset = UCS_PARAM_VALUE(UCT_IFACE_PARAM_FIELD, params,
                                     am_align_offset, AM_ALIGN_OFFSET, 0);
 
-    if ((align == 0) || ((align & (align - 1)) != 0) || (offset >= align)) {
+    if ((align == 0) || ((align & (align - 1)) != 0) ||
+        ((offset > 0) &&
+         !(params->field_mask & UCT_IFACE_PARAM_FIELD_AM_ALIGNMENT))) {
         vmp_error("messages aligned to %zu, offset %zu: must be a power of 2, "
-                  "and the offset less", align, offset);
+                  "and an offset needs an alignment", align, offset);
         return UCS_ERR_INVALID_PARAM;
     }
 
     iface->align_mask   = align - 1;
-    iface->align_offset = offset;
+    iface->align_offset = offset & iface->align_mask;
     return UCS_OK;
 }
 
