@@ -140,6 +140,47 @@ static void test_closed_owes_nothing(uint64_t seed)
     world_end();
 }
 
+static int lose_rtu(void *arg, vmp_port_t *port, const void *data,
+                    size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    return (vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+           (msg.type == VMP_CTL_PATH_RTU);
+}
+
+/* The last datagram that a path's set-up takes is lost, the peer sends and closes
+ * in good order, and all the while the application does something else: what came
+ * in is delivered */
+static void test_closed_before_up(uint64_t seed)
+{
+    stream_t stream;
+    unsigned leader;
+    node_t *node;
+
+    world_begin("closed before the path is up", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    leader = world_nodes[0].iface->id > world_nodes[1].iface->id;
+    node   = &world_nodes[!leader];
+
+    sim_conf.datagram = lose_rtu;
+    node->is_paused   = 1;
+    stream_open(&stream, leader, !leader);
+    stream_wait_paths(&stream, 1);
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    world_run(100000);
+    stream_close(&stream);
+    vmp_iface_destroy(world_nodes[leader].iface);
+    world_nodes[leader].iface = NULL;
+    world_run(1000000);
+    node->is_paused = 0;
+    world_run(5000000000ul);
+    VMP_CHECK(node->received == 1);
+    VMP_CHECK(count_qps(!leader) == 0);
+    world_end();
+}
+
 /* An endpoint is made to a peer whose connection to us has just ended. Unless
  * it happens in a callback, the endpoint does not hear of that end. Control
  * hears in any case when nobody uses what it made. */
@@ -313,6 +354,7 @@ static void run(uint64_t seed)
     test_stray_connect(seed);
     test_overrun(seed);
     test_closed_owes_nothing(seed);
+    test_closed_before_up(seed);
     test_late_ep(seed, 0);
     test_late_ep(seed, 1);
     test_check_dead(seed);

@@ -81,13 +81,18 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
     }
 
     vmp_debug("%s is down", vmp_path_str(path, str, sizeof(str)));
-    if ((path->state == VMP_PATH_READY) && (vmp_path_finish(path) != 0)) {
+    if ((path->state == VMP_PATH_READY) &&
+        !(path->conn->block & VMP_BLOCK_CLOSED) &&
+        (vmp_path_finish(path) != 0)) {
         /* it never carried anything: nobody misses it */
         return;
     }
 
     path->state    = VMP_PATH_DOWN;
     path->is_stuck = is_stuck;
+    if (!path->rail->is_broken) {
+        path->rail->rx_empty = 0; /* what came in since the last poll counts */
+    }
     vmp_path_disable(path);
 }
 
@@ -191,7 +196,7 @@ int vmp_path_has_to_drain(const vmp_iface_t *iface, uint64_t *deadline_p)
     vmp_list_for_each(link, &iface->draining) {
         path = vmp_container_of(link, vmp_path_t, draining);
         if (path->conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
-            if (vmp_path_can_drain(path)) {
+            if (vmp_path_can_drain(path) || !path->rail->rx_empty) {
                 return 1;
             }
         } else if ((path->down_time + VMP_PATH_REASON_NS) < *deadline_p) {
