@@ -542,6 +542,11 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
     return ep->is_failed ? VMP_ERR_CONNECTION_RESET : VMP_OK;
 }
 
+int vmp_ep_is_unread(const vmp_ep_t *ep)
+{
+    return fake_core.is_unread;
+}
+
 void fake_core_fail(vmp_ep_t *ep, vmp_status_t status)
 {
     const vmp_iface_params_t *params = &ep->conn->iface->params;

@@ -28,6 +28,7 @@ typedef struct fake_core {
                                              when nothing is there */
     unsigned           armed;           /**< Events of its last call */
     int                no_am_zcopy;     /**< The device has one SGE */
+    int                is_unread;       /**< What vmp_ep_is_unread() returns */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
     vmp_iface_params_t params;          /**< Of the last interface */
 } fake_core_t;

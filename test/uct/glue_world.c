@@ -26,6 +26,7 @@ char test_msgs[TEST_MAX][64];
 void *test_descs[TEST_MAX];
 int test_keep;
 unsigned test_num_errors;
+ucs_status_t test_err_status = UCS_OK;
 ucs_status_t test_error;
 
 
@@ -49,7 +50,7 @@ static ucs_status_t test_err_handler(void *arg, uct_ep_h ep,
     VMP_CHECK(ep == test_ep);
     ++test_num_errors;
     test_error = status;
-    return UCS_OK;
+    return test_err_status;
 }
 
 ucs_status_t test_open_iface(const char *name, const char *value,

@@ -40,6 +40,7 @@ extern void         *test_descs[TEST_MAX];
 extern int          test_keep;
 extern unsigned     test_num_errors;
 extern ucs_status_t test_error;
+extern ucs_status_t test_err_status;     /* What the handler of errors returns */
 
 
 void test_start(void);

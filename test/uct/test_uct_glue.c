@@ -312,6 +312,16 @@ static void test_failure(void)
     VMP_CHECK(uct_ep_check(test_ep, 0, NULL) == UCS_ERR_CONNECTION_RESET);
     uct_ep_destroy(test_ep);
     test_ep = test_connect(test_iface);
+
+    /* Nobody takes care: this one is not fatal */
+    fake_core.is_unread = 1;
+    test_err_status     = UCS_ERR_UNSUPPORTED;
+    fake_core_fail(&uct_vmp_ep(test_ep)->core, VMP_ERR_CONNECTION_RESET);
+    VMP_CHECK(test_num_errors == 2);
+    test_err_status     = UCS_OK;
+    fake_core.is_unread = 0;
+    uct_ep_destroy(test_ep);
+    test_ep = test_connect(test_iface);
 }
 
 static ucs_status_t test_open_aligned(size_t align, size_t offset,

@@ -343,6 +343,53 @@ static void test_peer_close(uint64_t seed)
     world_end();
 }
 
+/* The peer closes in good order without having looked at all that its NIC took
+ * and acknowledged: who sent it hears, once, without doing anything more.
+ * `num_taken` < 0: it looked at all of it, and everybody stays quiet. */
+static void test_peer_close_undelivered(uint64_t seed, int num_taken)
+{
+    int all = 20, taken = (num_taken < 0) ? all : num_taken;
+    stream_t streams[2];
+    comp_t comp = {0};
+    int i;
+
+    world_begin("peer closes without a look", seed);
+    world_params.rx_window_min = 64;
+    world_open(2);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_wait_paths(&streams[0], 4);
+    for (i = 0; i < all; ++i) {
+        if (i == taken) {
+            world_run(1000000);
+            VMP_CHECK(world_nodes[1].received == (uint64_t)taken);
+            world_nodes[1].is_paused = 1;
+        }
+
+        VMP_CHECK(stream_send(&streams[0], (send_kind_t)(i % SEND_KINDS), 32,
+                              &comp) >= 0);
+    }
+
+    world_until(vmp_iface_flush(world_nodes[0].iface) == VMP_OK, 100);
+    world_run(1000000);
+    VMP_CHECK(streams[0].failed == 0);
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    world_run(5000000000ul);
+    for (i = 0; i < 2; ++i) {
+        VMP_CHECK(streams[i].failed == (taken < all));
+        VMP_CHECK((taken == all) ||
+                  (streams[i].status == VMP_ERR_CONNECTION_RESET));
+        VMP_CHECK(vmp_ep_is_unread(&streams[i].ep) == (taken < all));
+        stream_close(&streams[i]);
+    }
+
+    world_run(100000);
+    check_idle(&world_nodes[0]);
+    VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->all));
+    world_end();
+}
+
 /* The peer closes with our work in flight */
 static void test_peer_close_busy(uint64_t seed)
 {
@@ -504,6 +551,9 @@ static void run(uint64_t seed)
     test_post_failure(seed);
     test_reentry(seed);
     test_peer_close(seed);
+    test_peer_close_undelivered(seed, 0);
+    test_peer_close_undelivered(seed, 7);
+    test_peer_close_undelivered(seed, -1);
     test_peer_close_busy(seed);
     test_early_close(seed);
     test_unreachable(seed);

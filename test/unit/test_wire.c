@@ -299,6 +299,9 @@ static void random_msg(uint64_t *rng, unsigned type, vmp_ctl_msg_t *msg)
         msg->qpn           = 1 + vmp_check_random(rng) % VMP_QPN_MAX;
         msg->psn           = vmp_check_random(rng) % (VMP_PSN_MAX + 1);
         break;
+    case VMP_CTL_GOODBYE:
+        msg->delivered = (uint32_t)vmp_check_random(rng);
+        break;
     case VMP_CTL_PATH_RTU:
     case VMP_CTL_DEAD:
         msg->path  = vmp_check_random(rng) % VMP_MAX_PATHS;

@@ -151,6 +151,17 @@ static void vmp_conn_reap(vmp_link_t *list)
     }
 }
 
+void vmp_conn_say_delivered(vmp_iface_t *iface)
+{
+    vmp_link_t *link;
+    vmp_conn_t *conn;
+
+    vmp_list_for_each(link, &iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        vmp_ctl_delivered(iface->ctl, conn->slot, conn->incarn, conn->rx_next);
+    }
+}
+
 void vmp_conn_cleanup(vmp_iface_t *iface)
 {
     vmp_rma_complete_done(iface);
@@ -338,6 +349,28 @@ static void vmp_conn_report(vmp_conn_t *conn)
     } while (ep != NULL);
 }
 
+/* The peer closed in good order, but too early? */
+static void vmp_conn_check_unfinished(vmp_conn_t *conn)
+{
+    uint64_t unread = conn->tx_sn - conn->tx_delivered;
+
+    if ((conn->outstanding > 0) || conn->is_asked) {
+        vmp_error("peer %016" PRIx64 " closed its interface before "
+                  "operations to it were done", conn->peer_id);
+    } else if (unread > 0) {
+        vmp_log_at((conn->num_eps > 0) ? VMP_LOG_WARN : VMP_LOG_INFO,
+                   "peer %016" PRIx64 " closed its interface without having "
+                   "looked at the last %" PRIu64 " messages to it",
+                   conn->peer_id, unread);
+        conn->is_unread = 1;
+    } else {
+        return;
+    }
+
+    vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+    vmp_list_del(&conn->failing);
+}
+
 unsigned vmp_conn_progress(vmp_iface_t *iface)
 {
     unsigned count = 0;
@@ -358,12 +391,8 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
         }
 
         ++count;
-        if (!(conn->block & VMP_BLOCK_FAILED) &&
-            ((conn->outstanding > 0) || conn->is_asked)) {
-            vmp_error("peer %016" PRIx64 " closed its interface before "
-                      "operations to it were done", conn->peer_id);
-            vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
-            vmp_list_del(&conn->failing);
+        if (!(conn->block & VMP_BLOCK_FAILED)) {
+            vmp_conn_check_unfinished(conn);
         }
 
         if (conn->block & VMP_BLOCK_FAILED) {

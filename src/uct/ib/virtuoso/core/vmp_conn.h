@@ -80,8 +80,8 @@ struct vmp_conn {
     vmp_status_t      status;           /**< Why it is lost */
     uint8_t           is_gone;          /**< Control forgot it */
     uint8_t           is_closed;        /**< PEER_CLOSED */
-    uint8_t           is_lossy;         /**< A message may be lost: error upon
-                                             next use */
+    uint8_t           is_unread;        /**< Lost for nothing but messages that
+                                             the closing peer did not look at */
     uint8_t           in_tree;
     uint8_t           in_use;           /**< Control knows of endpoints */
     uint8_t           was_used;         /**< It was told so once */
@@ -115,6 +115,9 @@ unsigned vmp_conn_progress(vmp_iface_t *iface);
 
 /** Free it if nobody knows it any more. */
 void vmp_conn_put(vmp_conn_t *conn);
+
+/** Nothing more will be delivered: let the peers know how far it came. */
+void vmp_conn_say_delivered(vmp_iface_t *iface);
 
 /** Free all connections: the interface closes. */
 void vmp_conn_cleanup(vmp_iface_t *iface);

@@ -5,6 +5,7 @@
  */
 
 #include "vmp_conn.h"
+#include "vmp_credit.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -240,6 +241,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
         vmp_debug("peer %016" PRIx64 " closed its interface", conn->peer_id);
         conn->block    |= VMP_BLOCK_CLOSED;
         conn->is_closed = 1;
+        vmp_credit_delivered(conn, ev->delivered);
         /* an endpoint may just have asked for this connection */
         iface->has_stray_connect |= conn->was_used;
         vmp_conn_leave_tree(conn);

@@ -254,6 +254,10 @@ void vmp_ep_cancel_wait(vmp_ep_t *ep);
  *  known after the retries. */
 vmp_status_t vmp_ep_check(vmp_ep_t *ep);
 
+/** Whether it was lost only because the peer closed its interface without
+ *  delivering all messages, which its NIC had acknowledged. */
+int vmp_ep_is_unread(const vmp_ep_t *ep);
+
 
 /* Observation -------------------------------------------------------------- */
 

@@ -44,11 +44,21 @@ static inline void vmp_credit_consumed(vmp_conn_t *conn)
     }
 }
 
+/** The peer delivered our SNs below `low`, of which these are the low bits. */
+static inline void vmp_credit_delivered(vmp_conn_t *conn, uint32_t low)
+{
+    uint64_t delivered = vmp_sn_widen(conn->tx_delivered, low);
+
+    if (((int64_t)(delivered - conn->tx_delivered) > 0) &&
+        ((int64_t)(conn->tx_sn - delivered) >= 0)) {
+        conn->tx_delivered = delivered;
+    }
+}
+
 /** What a frame of the peer says of our messages. */
 static inline void vmp_credit_recv(vmp_conn_t *conn, const vmp_frame_t *frame)
 {
-    uint64_t limit     = vmp_sn_widen(conn->tx_limit, frame->limit);
-    uint64_t delivered = vmp_sn_widen(conn->tx_delivered, frame->delivered);
+    uint64_t limit = vmp_sn_widen(conn->tx_limit, frame->limit);
 
     /* frames overtake each other: only what is news counts */
     if ((int64_t)(limit - conn->tx_limit) > 0) {
@@ -59,10 +69,7 @@ static inline void vmp_credit_recv(vmp_conn_t *conn, const vmp_frame_t *frame)
         conn->tx_limit = limit;
     }
 
-    if (((int64_t)(delivered - conn->tx_delivered) > 0) &&
-        ((int64_t)(conn->tx_sn - delivered) >= 0)) {
-        conn->tx_delivered = delivered;
-    }
+    vmp_credit_delivered(conn, frame->delivered);
 }
 
 

@@ -39,6 +39,16 @@ vmp_ctl_t *vmp_ctl_create(const vmp_ctl_params_t *params)
     return ctl;
 }
 
+void vmp_ctl_delivered(vmp_ctl_t *ctl, uint32_t slot, uint32_t incarn,
+                       uint64_t sn)
+{
+    vmp_ctl_conn_t *conn = vmp_ctl_slot_find(ctl, slot, incarn);
+
+    if (conn != NULL) {
+        conn->delivered = (uint32_t)sn;
+    }
+}
+
 void vmp_ctl_destroy(vmp_ctl_t *ctl)
 {
     vmp_ctl_msg_t msg = {.type = VMP_CTL_GOODBYE};
@@ -54,8 +64,9 @@ void vmp_ctl_destroy(vmp_ctl_t *ctl)
 
         /* Nobody will be there to repeat it, so several at once, each from
          * another control QP */
-        msg.reason = (conn->state == VMP_CTL_CONN_DYING) ? conn->bye_reason :
-                     VMP_REASON_CLOSED;
+        msg.reason    = (conn->state == VMP_CTL_CONN_DYING) ?
+                        conn->bye_reason : VMP_REASON_CLOSED;
+        msg.delivered = conn->delivered;
         for (i = 0; (i < VMP_CTL_CLOSE_COPIES) &&
              (conn->peer_incarn != 0) &&
              ((conn->state != VMP_CTL_CONN_DYING) || (conn->goodbyes > 0));

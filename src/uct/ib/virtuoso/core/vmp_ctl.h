@@ -81,8 +81,8 @@ typedef enum vmp_ev_type {
                                  each of its paths follows. Not sent after
                                  VMP_CMD_FAIL was taken */
     VMP_EV_PEER_CLOSED,     /**< Peer's interface closed in good order: deliver
-                                 what is there, send nothing more. PATH_DOWN of
-                                 each of its paths follows */
+                                 what is there, send nothing more; `delivered`.
+                                 PATH_DOWN of each of its paths follows */
     VMP_EV_CONN_GONE        /**< Last event: all its QPs are destroyed */
 } vmp_ev_type_t;
 
@@ -110,6 +110,8 @@ typedef struct vmp_ev {
     uint32_t         credits;       /**< CONN_PEER: SNs below may be sent */
     uint32_t         frame_size;    /**< CONN_PEER: largest that the peer
                                          receives, bytes */
+    uint32_t         delivered;     /**< PEER_CLOSED: low bits of the SN below
+                                         which the peer delivered all */
     vmp_status_t     status;        /**< CONN_FAILED */
     vmp_ctl_reason_t reason;        /**< CONN_FAILED */
     struct vmp_ev    *spare_next;   /**< Control's, before it is pushed */
@@ -131,6 +133,11 @@ typedef struct vmp_ctl_params {
 
 /** Make the control part of an interface. [setup] NULL: out of memory. */
 vmp_ctl_t *vmp_ctl_create(const vmp_ctl_params_t *params);
+
+/** All of the peer's SNs below `sn` were delivered here, and no more will be:
+ *  GOODBYE will say so. Between vmp_port_stop() and vmp_ctl_destroy(). [setup] */
+void vmp_ctl_delivered(vmp_ctl_t *ctl, uint32_t slot, uint32_t incarn,
+                       uint64_t sn);
 
 /** Tell all peers GOODBYE and destroy all QPs and connections. The helper must
  *  be out of it (vmp_port_stop()) and the application must not post any more.

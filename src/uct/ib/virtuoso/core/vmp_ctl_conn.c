@@ -155,7 +155,11 @@ void vmp_ctl_conn_fail(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
                        vmp_status_t status, vmp_ctl_reason_t reason,
                        vmp_ctl_reason_t bye, uint64_t now)
 {
-    vmp_ev_t ev = {.status = status, .reason = reason};
+    vmp_ev_t ev = {
+        .status    = status,
+        .reason    = reason,
+        .delivered = conn->peer_delivered
+    };
     unsigned i;
 
     if (type != VMP_EV_CONN_GONE) {
@@ -494,6 +498,7 @@ void vmp_ctl_conn_recv_goodbye(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     if (msg->reason == VMP_REASON_CLOSED) {
         vmp_info("vmp: %s has closed its interface",
                  vmp_ctl_conn_str(conn, str));
+        conn->peer_delivered = msg->delivered;
         vmp_ctl_conn_fail(conn, VMP_EV_PEER_CLOSED, VMP_OK,
                           VMP_REASON_CLOSED, VMP_REASON_NONE, now);
         return;

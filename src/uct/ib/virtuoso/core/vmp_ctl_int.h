@@ -138,6 +138,8 @@ struct vmp_ctl_conn {
     uint32_t             incarn;
     uint32_t             peer_conn;
     uint32_t             peer_incarn;       /**< 0: not known */
+    uint32_t             delivered;         /**< For GOODBYE(CLOSED) */
+    uint32_t             peer_delivered;    /**< Of the peer's */
     uint16_t             num_dying;
     uint16_t             num_spare_evs;
     uint8_t              state;             /**< vmp_ctl_conn_state_t */

@@ -106,12 +106,6 @@ vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
     vmp_conn_t *conn = ep->conn;
     vmp_status_t status;
 
-    if ((conn->block & VMP_BLOCK_CLOSED) && conn->is_lossy &&
-        !(conn->block & VMP_BLOCK_FAILED)) {
-        /* next use: see vmp_path_check_lost() */
-        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
-    }
-
     if (flags & VMP_FLUSH_CANCEL) {
         vmp_rma_abort(conn, ep, VMP_ERR_CANCELED);
     }
@@ -144,6 +138,11 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
     }
 
     return VMP_OK;
+}
+
+int vmp_ep_is_unread(const vmp_ep_t *ep)
+{
+    return ep->conn->is_unread;
 }
 
 vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)

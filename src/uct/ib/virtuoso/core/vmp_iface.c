@@ -295,6 +295,7 @@ err_free:
 void vmp_iface_destroy(vmp_iface_t *iface)
 {
     vmp_port_stop(iface->port);
+    vmp_conn_say_delivered(iface);
     vmp_ctl_destroy(iface->ctl);
     vmp_conn_cleanup(iface);
     vmp_port_close(iface->port);

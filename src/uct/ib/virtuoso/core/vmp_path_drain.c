@@ -17,9 +17,9 @@
 #define VMP_PATH_REASON_NS  200000000ul
 
 
-/* The peer closed in good order, but an operation did not get through. What
- * nobody waits for is reported upon next use only: the acknowledgement of a
- * peer's last message is often lost that way. */
+/* The peer closed in good order, but an operation did not get through. Its
+ * acknowledgement may just be lost: of messages, GOODBYE said which were
+ * delivered. */
 static void vmp_path_check_lost(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
@@ -29,19 +29,17 @@ static void vmp_path_check_lost(vmp_path_t *path)
 
     for (pos = path->tail; pos != path->head; ++pos) {
         wr = &path->ring[pos & path->mask];
-        if (vmp_wr_is_ctrl(wr->kind)) {
+        if (vmp_wr_is_ctrl(wr->kind) || ((wr->kind == VMP_WR_AM) &&
+                                         (wr->sn < conn->tx_delivered))) {
             continue;
         }
 
-        conn->is_lossy = 1;
-        if ((wr->kind != VMP_WR_AM) || (wr->comp != NULL)) {
-            vmp_error("%s: the peer closed its interface before a %s of %u "
-                      "bytes to it completed",
-                      vmp_path_str(path, str, sizeof(str)),
-                      vmp_wr_kind_str(wr->kind), wr->bytes);
-            vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
-            return;
-        }
+        vmp_error("%s: the peer closed its interface before a %s of %u "
+                  "bytes to it completed",
+                  vmp_path_str(path, str, sizeof(str)),
+                  vmp_wr_kind_str(wr->kind), wr->bytes);
+        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+        return;
     }
 }
 
@@ -65,9 +63,8 @@ static unsigned vmp_path_finish(vmp_path_t *path)
         vmp_path_check_lost(path);
     }
 
-    vmp_path_retire(path, path->head,
-                    (conn->block & VMP_BLOCK_FAILED) ?
-                    conn->status : VMP_ERR_CONNECTION_RESET);
+    vmp_path_retire(path, path->head, (conn->block & VMP_BLOCK_FAILED) ?
+                                      conn->status : VMP_OK);
     vmp_path_free(path);
     return 1;
 }

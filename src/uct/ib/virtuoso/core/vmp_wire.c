@@ -195,6 +195,7 @@ static size_t ctl_msg_len(unsigned type)
     case VMP_CTL_PATH_REP:
         return VMP_CTL_HDR_LEN + 20 + VMP_DEVICE_ADDR_LEN;
     case VMP_CTL_PATH_RTU:
+    case VMP_CTL_GOODBYE:
     case VMP_CTL_DEAD:
         return VMP_CTL_HDR_LEN + 8;
     default:
@@ -273,6 +274,10 @@ size_t vmp_ctl_msg_pack(void *buf, const vmp_ctl_msg_t *msg)
         put8(&p, 0);
         put16(&p, 0);
         put32(&p, msg->epoch);
+        break;
+    case VMP_CTL_GOODBYE:
+        put32(&p, msg->delivered);
+        put32(&p, 0);
         break;
     default:
         break;
@@ -363,6 +368,9 @@ static int body_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
         /* DEAD of epoch 0: of a path that was never named */
         return ((msg->path >= VMP_MAX_PATHS) ||
                 ((msg->epoch == 0) && (msg->type != VMP_CTL_DEAD))) ? -1 : 0;
+    case VMP_CTL_GOODBYE:
+        msg->delivered = get32(&p);
+        return 0;
     default:
         return 0;
     }

@@ -108,6 +108,10 @@ typedef struct vmp_ctl_msg {
                                          and PATH_REP: of the path's rail */
     vmp_iface_addr_t iface;         /**< Of the sender */
 
+    /* GOODBYE */
+    uint32_t        delivered;      /**< Reason CLOSED: low bits of the SN below
+                                         which all was delivered there */
+
     /* PATH_*, DEAD */
     uint8_t         path;
     uint8_t         rail_index;     /**< Sender's rail of this path */

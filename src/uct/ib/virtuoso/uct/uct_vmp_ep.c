@@ -345,9 +345,12 @@ void uct_vmp_ep_failed(void *arg, vmp_ep_t *core_ep, vmp_status_t vmp_status)
     uct_vmp_iface_t *iface = arg;
     uct_vmp_ep_t *ep       = ucs_container_of(core_ep, uct_vmp_ep_t, core);
     ucs_status_t status    = (ucs_status_t)vmp_status;
+    int is_unread          = vmp_ep_is_unread(core_ep);
 
-    if (uct_iface_handle_ep_err(&iface->super.super, &ep->super.super,
-                                status) == UCS_OK) {
+    /* A peer that went without a look at our last words may have known that it
+     * needs them no more: that ends no program */
+    if ((uct_iface_handle_ep_err(&iface->super.super, &ep->super.super,
+                                 status) == UCS_OK) || is_unread) {
         return;
     }
 
