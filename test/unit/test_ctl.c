@@ -270,6 +270,8 @@ static void test_fail(int is_goodbye_lost)
     VMP_CHECK(world.num_qps == 4);
     world_run(10 * SEC);
     VMP_CHECK(world.num_qps == 2);
+    /* the one that lost it asks for the way anew */
+    VMP_CHECK(world.num_forgotten >= 1);
     world_cleanup();
 }
 

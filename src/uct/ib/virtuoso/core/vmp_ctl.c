@@ -404,6 +404,8 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         vmp_ctl_path_want(conn, cmd->num_paths, now);
         break;
     case VMP_CMD_FAIL:
+        /* Its paths gave no answer, or wrong ones: another host may be there */
+        conn->must_forget = 1;
         vmp_ctl_conn_fail(conn, VMP_EV_CONN_GONE, VMP_OK, VMP_REASON_NONE,
                           VMP_REASON_FAILED, now);
         break;

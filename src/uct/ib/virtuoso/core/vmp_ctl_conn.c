@@ -144,7 +144,7 @@ void vmp_ctl_conn_check_gone(vmp_ctl_conn_t *conn)
     }
 
     vmp_ctl_ev_push(conn, VMP_EV_CONN_GONE, &none);
-    if (conn->has_timed_out) {
+    if (conn->must_forget) {
         /* The way to that host may have changed; else others may be using it */
         vmp_port_ctl_forget(ctl->params.port, 0, &conn->rail);
     }

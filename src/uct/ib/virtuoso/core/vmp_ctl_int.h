@@ -154,7 +154,7 @@ struct vmp_ctl_conn {
     uint8_t              bye_reason;
     uint8_t              is_warned;         /**< Of paths that do not come */
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
-    uint8_t              has_timed_out;     /**< Its peer did not answer */
+    uint8_t              must_forget;       /**< Its host may have changed */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
     uint8_t              repeats;           /**< Of the peer's, answered since

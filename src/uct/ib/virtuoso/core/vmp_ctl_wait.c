@@ -85,7 +85,7 @@ static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
                (conn->paths[0].path == NULL) ? "PATH_ASK" : "PATH_REP",
                conn->tries, (now - silent_since(conn)) / 1e9,
                conn->ctl->attr.num_ud);
-    conn->has_timed_out = 1;
+    conn->must_forget = 1;
     vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_ENDPOINT_TIMEOUT,
                       VMP_REASON_NONE,
                       is_connecting ? VMP_REASON_NONE : VMP_REASON_FAILED,

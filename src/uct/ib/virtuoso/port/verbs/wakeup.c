@@ -251,7 +251,8 @@ vmp_status_t vmp_port_event_arm(vmp_port_t *port, unsigned events,
 
     /* The helper looks at the flag after it has queued an event, the caller at
      * the queue after this: one of them sees the other */
-    atomic_store(&wakeup->is_armed, 1);
+    atomic_store_explicit(&wakeup->is_armed, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
     if (read(wakeup->signal_fd, &count, sizeof(count)) == sizeof(count)) {
         is_busy = 1;
     }
