@@ -205,8 +205,8 @@ void act_now(unsigned round)
         fork_child(1);
         break;
     case ACT_STOP:
-        /* While connecting, and in the middle */
-        if ((round == 0) || (round == 2)) {
+        /* Not while connecting: nothing could tell it from dead then */
+        if ((round == 1) || (round == 2)) {
             ++num_stops;
             if (write(wake_pipe[1], "", 1) != 1) {
                 die("nobody will wake us up");

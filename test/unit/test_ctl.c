@@ -176,6 +176,21 @@ static void test_lost_ack(void)
     world_cleanup();
 }
 
+/* Who was stopped itself does not take its peer for dead */
+static void test_stood_still(void)
+{
+    begin(7);
+    world.loss = 1000;
+    app_connect(0, 1);
+    world_run(10 * MSEC);
+    world.loss = 0;
+    world.now += 3 * WORLD_TIMEOUT;
+    world_run(2000 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
 static void test_timeout(void)
 {
     app_conn_t *conn;
@@ -609,6 +624,7 @@ int main(void)
         test_dead_ud(i);
     }
     test_lost_ack();
+    test_stood_still();
     test_timeout();
     test_lost_rtu(0);
     test_lost_rtu(1);
