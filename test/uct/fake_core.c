@@ -47,6 +47,7 @@ struct vmp_iface {
     fake_msg_t         *msgs;
     fake_comp_t        *comps;
     vmp_ep_t           *waiting;
+    vmp_ep_t           *invalidated;
 };
 
 struct vmp_conn {
@@ -155,6 +156,13 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
     vmp_ep_t *ep, *next;
     fake_comp_t *comp;
     fake_msg_t *msg;
+
+    if (iface->invalidated != NULL) {
+        ep                 = iface->invalidated;
+        iface->invalidated = NULL;
+        fake_core_fail(ep, VMP_ERR_CONNECTION_RESET);
+        ++count;
+    }
 
     while ((msg = iface->msgs) != NULL) {
         iface->msgs = msg->next;
@@ -489,6 +497,7 @@ vmp_status_t vmp_ep_fence(vmp_ep_t *ep)
 
 vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
 {
+    fake_core.flush_flags = flags;
     if (ep->conn->iface->comps == NULL) {
         return VMP_OK;
     }
@@ -545,6 +554,11 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
 int vmp_ep_is_unread(const vmp_ep_t *ep)
 {
     return fake_core.is_unread;
+}
+
+void vmp_ep_invalidate(vmp_ep_t *ep)
+{
+    ep->conn->iface->invalidated = ep;
 }
 
 void fake_core_fail(vmp_ep_t *ep, vmp_status_t status)

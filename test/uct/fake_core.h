@@ -27,6 +27,7 @@ typedef struct fake_core {
     vmp_status_t       arm_status;      /**< What vmp_iface_event_arm() returns
                                              when nothing is there */
     unsigned           armed;           /**< Events of its last call */
+    unsigned           flush_flags;     /**< Of the last vmp_ep_flush() */
     int                no_am_zcopy;     /**< The device has one SGE */
     int                is_unread;       /**< What vmp_ep_is_unread() returns */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */

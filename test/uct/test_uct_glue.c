@@ -324,6 +324,116 @@ static void test_failure(void)
     test_ep = test_connect(test_iface);
 }
 
+/* Fault injection of UCX's own tests */
+static void test_invalidate(void)
+{
+    uct_base_iface_t *iface = ucs_container_of(test_iface, uct_base_iface_t,
+                                               super);
+
+    /* an endpoint has no socket address: as UCX's own transports */
+    VMP_CHECK(iface->internal_ops->ep_query(test_ep, NULL) ==
+              UCS_ERR_UNSUPPORTED);
+
+    test_num_errors = 0;
+    VMP_CHECK(iface->internal_ops->ep_invalidate(test_ep, 1) ==
+              UCS_ERR_INVALID_PARAM);
+    test_progress();
+    VMP_CHECK(test_num_errors == 0);
+    VMP_CHECK(iface->internal_ops->ep_invalidate(test_ep, 0) == UCS_OK);
+    VMP_CHECK(test_num_errors == 0);
+    test_progress();
+    VMP_CHECK(test_num_errors == 1);
+    VMP_CHECK(test_error == UCS_ERR_CONNECTION_RESET);
+    uct_ep_destroy(test_ep);
+    test_ep = test_connect(test_iface);
+}
+
+/* Flags of flush; those of newer versions of UCX, and unknown ones, as well */
+static const unsigned test_flush_flags[] = {
+    UCT_FLUSH_FLAG_LOCAL,
+    UCS_BIT(1),                                 /* remote */
+    UCS_BIT(31),
+    UCT_FLUSH_FLAG_CANCEL,
+    UCT_FLUSH_FLAG_CANCEL | UCS_BIT(1) | UCS_BIT(31)
+};
+
+typedef enum test_work {
+    TEST_IDLE,                  /* nothing was sent */
+    TEST_IN_FLIGHT,
+    TEST_WAITS                  /* a request has no room */
+} test_work_t;
+
+static ucs_status_t test_send_one(uct_pending_req_t *req)
+{
+    return uct_ep_am_short(test_ep, TEST_AM_ID, 0, NULL, 0);
+}
+
+/* Flush an endpoint in one of these states */
+static void test_flush_ep(test_work_t work, unsigned flags, int has_comp)
+{
+    int is_cancel         = !!(flags & UCT_FLUSH_FLAG_CANCEL);
+    ucs_status_t expected = (work == TEST_IN_FLIGHT) ? UCS_INPROGRESS : UCS_OK;
+    uct_completion_t sent = {
+        .func = test_comp_func, .count = 1, .status = UCS_OK
+    };
+    uct_completion_t comp = sent;
+    uct_pending_req_t req = {.func = test_send_one};
+
+    if ((work == TEST_WAITS) && !is_cancel) {
+        expected = UCS_ERR_NO_RESOURCE;
+    }
+
+    fake_core.room        = (work == TEST_IN_FLIGHT);
+    fake_core.flush_flags = ~0u;
+    if (work == TEST_IN_FLIGHT) {
+        VMP_CHECK(uct_ep_am_zcopy(test_ep, TEST_AM_ID, "x", 1, NULL, 0, 0,
+                                  &sent) == UCS_INPROGRESS);
+    } else if (work == TEST_WAITS) {
+        VMP_CHECK(uct_ep_pending_add(test_ep, &req, 0) == UCS_OK);
+    }
+
+    VMP_CHECK(uct_ep_flush(test_ep, flags, has_comp ? &comp : NULL) ==
+              expected);
+    /* whether the core heard of it, and what */
+    VMP_CHECK(fake_core.flush_flags ==
+              ((expected == UCS_ERR_NO_RESOURCE) ? ~0u :
+               is_cancel ? VMP_FLUSH_CANCEL : 0));
+    VMP_CHECK(comp.count == 1);
+
+    /* the interface takes no completion, whatever else it is asked */
+    VMP_CHECK(uct_iface_flush(test_iface, flags, &comp) == UCS_ERR_UNSUPPORTED);
+    VMP_CHECK(uct_iface_flush(test_iface, flags, NULL) ==
+              ((work == TEST_IDLE) ? UCS_OK : UCS_INPROGRESS));
+
+    fake_core.room = 1;
+    test_progress();
+    VMP_CHECK(sent.count == (work != TEST_IN_FLIGHT));
+    VMP_CHECK(comp.count == !(has_comp && (expected == UCS_INPROGRESS)));
+    VMP_CHECK(uct_iface_flush(test_iface, flags, NULL) == UCS_OK);
+    test_progress();
+}
+
+static void test_flush(void)
+{
+    test_work_t work;
+    unsigned i;
+
+    for (i = 0; i < ucs_static_array_size(test_flush_flags); ++i) {
+        for (work = TEST_IDLE; work <= TEST_WAITS; ++work) {
+            test_num_msgs = 0;
+            test_flush_ep(work, test_flush_flags[i], 0);
+            test_flush_ep(work, test_flush_flags[i], 1);
+            VMP_CHECK(test_num_msgs == ((work == TEST_IDLE) ? 0 : 2));
+        }
+
+        /* fences have no flags, and always succeed */
+        fake_core.trace[0] = 0;
+        VMP_CHECK(uct_ep_fence(test_ep, test_flush_flags[i]) == UCS_OK);
+        VMP_CHECK(!strcmp(fake_core.trace, "|"));
+        VMP_CHECK(uct_iface_fence(test_iface, test_flush_flags[i]) == UCS_OK);
+    }
+}
+
 static ucs_status_t test_open_aligned(size_t align, size_t offset,
                                       uint64_t fields)
 {
@@ -420,7 +530,9 @@ int main(void)
     test_receive_buffers();
     test_alignment();
     test_bad_id();
+    test_flush();
     test_failure();
+    test_invalidate();
     uct_ep_destroy(test_ep);
     test_stop();
     printf("ok\n");

@@ -348,6 +348,61 @@ static void test_stuck(uint64_t seed)
     world_end();
 }
 
+/* A connection is failed on demand, before it is there (`paths` is 0) and with
+ * work in flight: both sides' endpoints hear once, and a new one works */
+static void test_invalidate(uint64_t seed, unsigned paths)
+{
+    comp_t comp = {0};
+    stream_t streams[3];
+    unsigned i;
+
+    world_begin("connection failed on demand", seed);
+    world_open(2);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    if (paths > 0) {
+        stream_wait_paths(&streams[0], paths);
+        stream_open(&streams[2], 1, 0);
+        stream_wait_paths(&streams[2], 1);
+        VMP_CHECK(stream_send(&streams[0], SEND_ZCOPY, 100, &comp) ==
+                  VMP_INPROGRESS);
+    }
+
+    vmp_ep_invalidate(&streams[0].ep);
+    vmp_ep_invalidate(&streams[1].ep);
+    /* as with a peer that is lost, nobody knows before progress */
+    VMP_CHECK(vmp_ep_check(&streams[0].ep) == VMP_OK);
+    VMP_CHECK((streams[0].failed == 0) && (streams[1].failed == 0));
+    VMP_CHECK(vmp_iface_event_arm(world_nodes[0].iface, 0) == VMP_ERR_BUSY);
+    VMP_CHECK(vmp_iface_progress(world_nodes[0].iface) > 0);
+    vmp_ep_invalidate(&streams[1].ep);      /* is lost by now */
+    world_until(streams[0].failed && streams[1].failed, 1000);
+    world_run(100000000);
+    for (i = 0; i < 2; ++i) {
+        VMP_CHECK(streams[i].failed == 1);
+        VMP_CHECK(streams[i].status == VMP_ERR_CONNECTION_RESET);
+        VMP_CHECK(stream_send(&streams[i], SEND_SHORT, 16, NULL) ==
+                  VMP_ERR_CONNECTION_RESET);
+        stream_close(&streams[i]);
+    }
+
+    VMP_CHECK(comp.calls == (paths > 0));
+    VMP_CHECK(world_nodes[0].iface->counters.conns_failed == 1);
+    if (paths > 0) {
+        VMP_CHECK(streams[2].failed == 1);
+        VMP_CHECK(streams[2].status == VMP_ERR_CONNECTION_RESET);
+        stream_close(&streams[2]);
+    }
+
+    stream_open(&streams[0], 0, 1);
+    stream_wait_paths(&streams[0], 1);
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == VMP_OK);
+    world_until(world_nodes[1].next_seq[streams[0].id] == 1, 100);
+    stream_close(&streams[0]);
+    world_run(5000000000ul);
+    world_end();
+}
+
 static void run(uint64_t seed)
 {
     test_refused_paths(seed);
@@ -362,6 +417,9 @@ static void run(uint64_t seed)
     test_too_long(seed);
     test_align(seed);
     test_stuck(seed);
+    test_invalidate(seed, 0);
+    test_invalidate(seed, 1);
+    test_invalidate(seed, 4);
 }
 
 int main(void)

@@ -385,6 +385,14 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
     while (iface->failing.next != &todo) {
         conn = vmp_container_of(iface->failing.next, vmp_conn_t, failing);
         vmp_list_del(&conn->failing);
+        if (vmp_unlikely(conn->is_doomed) &&
+            !(conn->block & VMP_BLOCK_FAILED)) {
+            /* comes back in the next call */
+            vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+            ++count;
+            continue;
+        }
+
         if (conn->paths_live > 0) {
             vmp_list_add_tail(&iface->failing, &conn->failing);
             continue;

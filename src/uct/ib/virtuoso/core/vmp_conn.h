@@ -82,6 +82,7 @@ struct vmp_conn {
     uint8_t           is_closed;        /**< PEER_CLOSED */
     uint8_t           is_unread;        /**< Lost for nothing but messages that
                                              the closing peer did not look at */
+    uint8_t           is_doomed;        /**< Progress is to fail it */
     uint8_t           in_tree;
     uint8_t           in_use;           /**< Control knows of endpoints */
     uint8_t           was_used;         /**< It was told so once */

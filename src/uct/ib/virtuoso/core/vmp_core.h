@@ -258,6 +258,15 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep);
  *  delivering all messages, which its NIC had acknowledged. */
 int vmp_ep_is_unread(const vmp_ep_t *ep);
 
+/**
+ * Fail the endpoint's connection as if its peer were lost, for tests of error
+ * handling: the next progress does, until then nothing is to be seen of it.
+ * ops.ep_failed is called for this endpoint and for all others of this interface
+ * to the same peer, which hears of it, too. Nothing happens to an endpoint that
+ * is lost already.
+ */
+void vmp_ep_invalidate(vmp_ep_t *ep);
+
 
 /* Observation -------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "vmp_post.h"
 #include "vmp_rma.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define VMP_READY_CALLS   16        /* endpoints called a progress call */
@@ -143,6 +144,20 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
 int vmp_ep_is_unread(const vmp_ep_t *ep)
 {
     return ep->conn->is_unread;
+}
+
+void vmp_ep_invalidate(vmp_ep_t *ep)
+{
+    vmp_conn_t *conn = ep->conn;
+
+    if (conn->block & VMP_BLOCK_FAILED) {
+        return;
+    }
+
+    vmp_debug("connection to peer %016" PRIx64 " is failed on demand",
+              conn->peer_id);
+    conn->is_doomed = 1;
+    vmp_list_add_once(&conn->iface->failing, &conn->failing);
 }
 
 vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)

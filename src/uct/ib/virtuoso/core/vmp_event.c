@@ -13,9 +13,12 @@
 static int vmp_event_has_failed(const vmp_iface_t *iface)
 {
     const vmp_link_t *link;
+    const vmp_conn_t *conn;
 
     vmp_list_for_each(link, &iface->failing) {
-        if (vmp_container_of(link, vmp_conn_t, failing)->paths_live == 0) {
+        conn = vmp_container_of(link, vmp_conn_t, failing);
+        if ((conn->paths_live == 0) ||
+            (conn->is_doomed && !(conn->block & VMP_BLOCK_FAILED))) {
             return 1;
         }
     }

@@ -340,6 +340,17 @@ ucs_status_t uct_vmp_ep_check(uct_ep_h tl_ep, unsigned flags,
     return (ucs_status_t)vmp_ep_check(&uct_vmp_ep(tl_ep)->core);
 }
 
+ucs_status_t uct_vmp_ep_invalidate(uct_ep_h tl_ep, unsigned flags)
+{
+    /* no flags are defined */
+    if (flags != 0) {
+        return UCS_ERR_INVALID_PARAM;
+    }
+
+    vmp_ep_invalidate(&uct_vmp_ep(tl_ep)->core);
+    return UCS_OK;
+}
+
 void uct_vmp_ep_failed(void *arg, vmp_ep_t *core_ep, vmp_status_t vmp_status)
 {
     uct_vmp_iface_t *iface = arg;

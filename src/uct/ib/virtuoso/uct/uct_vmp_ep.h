@@ -107,6 +107,10 @@ ucs_status_t uct_vmp_ep_fence(uct_ep_h ep, unsigned flags);
 ucs_status_t uct_vmp_ep_check(uct_ep_h ep, unsigned flags,
                               uct_completion_t *comp);
 
+/** Fail the connection here, for tests: all endpoints of the interface to this
+ *  peer are reported as lost by progress. */
+ucs_status_t uct_vmp_ep_invalidate(uct_ep_h ep, unsigned flags);
+
 
 /* Requests that wait for room (uct_vmp_pending.c) */
 

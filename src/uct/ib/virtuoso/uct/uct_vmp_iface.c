@@ -315,11 +315,6 @@ static ucs_status_t uct_vmp_ep_query(uct_ep_h ep, uct_ep_attr_t *attr)
     return UCS_ERR_UNSUPPORTED;
 }
 
-static ucs_status_t uct_vmp_ep_invalidate(uct_ep_h ep, unsigned flags)
-{
-    return UCS_ERR_UNSUPPORTED;
-}
-
 #if UCT_VMP_ABI_INTERNAL_OPS >= 7
 static ucs_status_t
 uct_vmp_ep_connect_to_ep_v2(uct_ep_h ep, const uct_device_addr_t *device_addr,
