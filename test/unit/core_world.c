@@ -164,7 +164,7 @@ void world_begin(const char *name, uint64_t seed)
     fflush(stdout);
     vmp_check_seed = seed;
     sim_conf_init(&conf, seed);
-    conf.hosts   = WORLD_MAX_NODES;
+    conf.hosts   = WORLD_HOSTS;
     conf.max_sge = 5;
     sim_begin(&conf);
     if (getenv("VMP_TEST_DEBUG") != NULL) {
@@ -215,7 +215,7 @@ void world_open_node(unsigned i)
     const char *names[] = {name};
 
     VMP_CHECK(i < WORLD_MAX_NODES);
-    snprintf(name, sizeof(name), "h%ur0", i);
+    snprintf(name, sizeof(name), "h%ur0", i % WORLD_HOSTS);
     VMP_CHECK(vmp_port_md_open(names, 1, &node->md) == VMP_OK);
     world_params.arg = node;
     VMP_CHECK(vmp_iface_create(node->md, &world_params, &node->iface) ==

@@ -15,10 +15,11 @@
 
 
 /**
- * Interfaces on the simulated port, one a host, and endpoints that send messages whose stream,
+ * Interfaces on the simulated port, each on its host, and endpoints that send messages whose stream,
  * order and contents every receiver checks.
  */
-#define WORLD_MAX_NODES    40
+#define WORLD_HOSTS        40
+#define WORLD_MAX_NODES    80           /**< Two on a host, if need be */
 #define WORLD_MAX_STREAMS  256
 #define WORLD_MAX_KEPT     4096
 #define WORLD_STEP         1000         /**< ns */

@@ -8,6 +8,8 @@
 #include "core/vmp_ctl_int.h"
 #include "core/vmp_path.h"
 
+#define PEERS 70                /* more than a device sends datagrams at once */
+
 
 static unsigned count_qps(unsigned index)
 {
@@ -403,6 +405,48 @@ static void test_invalidate(uint64_t seed, unsigned paths)
     world_end();
 }
 
+/* An interface with many peers closes: all of them hear of it from its control,
+ * long before they would find out by themselves */
+static void test_goodbyes(uint64_t seed)
+{
+    static stream_t streams[PEERS + 1];
+    vmp_conn_t *conn;
+    unsigned i;
+
+    world_begin("many peers of who closes", seed);
+    world_params.num_paths     = 1;
+    world_params.rx_window_min = 2;
+    world_open(PEERS + 1);
+    for (i = 1; i <= PEERS; ++i) {
+        /* some of its own making, some of the peers' */
+        stream_open(&streams[i], (i % 2) ? i : 0, (i % 2) ? 0 : i);
+    }
+
+    for (i = 1; i <= PEERS; ++i) {
+        stream_wait_paths(&streams[i], 1);
+    }
+
+    for (i = 2; i <= PEERS; i += 2) {
+        stream_close(&streams[i]);
+    }
+
+    world_run(1000000);
+    vmp_iface_destroy(world_nodes[0].iface);
+    world_nodes[0].iface = NULL;
+    world_run(1000000);
+    for (i = 1; i <= PEERS; ++i) {
+        VMP_CHECK(!vmp_list_is_empty(&world_nodes[i].iface->all));
+        conn = vmp_container_of(world_nodes[i].iface->all.next, vmp_conn_t,
+                                all);
+        VMP_CHECK(conn->block & VMP_BLOCK_CLOSED);
+        if (i % 2) {
+            stream_close(&streams[i]);
+        }
+    }
+
+    world_end();
+}
+
 static void run(uint64_t seed)
 {
     test_refused_paths(seed);
@@ -420,6 +464,7 @@ static void run(uint64_t seed)
     test_invalidate(seed, 0);
     test_invalidate(seed, 1);
     test_invalidate(seed, 4);
+    test_goodbyes(seed);
 }
 
 int main(void)
