@@ -22,6 +22,7 @@ typedef struct datagram {
 } datagram_t;
 
 world_t         world;
+unsigned        world_num_alarms;
 uint64_t        vmp_check_seed;
 vmp_log_level_t vmp_log_max_level = VMP_LOG_TRACE;
 
@@ -45,6 +46,7 @@ void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    world_num_alarms += (level <= VMP_LOG_WARN);
     if (max_level == -2) {
         max_level = (int)vmp_check_env("VMP_TEST_LOG", 0) - 1;
     }

@@ -114,6 +114,7 @@ typedef struct world {
 } world_t;
 
 extern world_t world;
+extern unsigned world_num_alarms;    /**< Errors and warnings logged */
 
 
 /** Start over: all nodes closed, perfect network. */

@@ -263,7 +263,10 @@ static void test_fail(int is_goodbye_lost)
     begin(6);
     app_connect(0, 1);
     world_run(100 * MSEC);
-    incarn = app_find(0, 20, 0, NULL)->incarn;
+    app_connect(1, 0);
+    world_run(10 * MSEC);
+    world_num_alarms = 0;
+    incarn           = app_find(0, 20, 0, NULL)->incarn;
     app_cmd(0, slot_of(0, 1), VMP_CMD_FAIL, 0);
     if (is_goodbye_lost) {
         world.loss = 1000;
@@ -281,6 +284,7 @@ static void test_fail(int is_goodbye_lost)
     VMP_CHECK(world.nodes[0].num_failed == 0);
     VMP_CHECK(world.nodes[1].num_failed == 1);
     VMP_CHECK(ended(1)->status == VMP_ERR_CONNECTION_RESET);
+    VMP_CHECK(world_num_alarms == 0);       /* The application is told */
     VMP_CHECK(app_find(0, 20, 0, NULL)->incarn > incarn);
     VMP_CHECK(world.num_qps == 4);
     world_run(10 * SEC);

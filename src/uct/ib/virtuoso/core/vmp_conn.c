@@ -355,10 +355,12 @@ static void vmp_conn_check_unfinished(vmp_conn_t *conn)
     uint64_t unread = conn->tx_sn - conn->tx_delivered;
 
     if ((conn->outstanding > 0) || conn->is_asked) {
-        vmp_error("peer %016" PRIx64 " closed its interface before "
-                  "operations to it were done", conn->peer_id);
+        vmp_log_at(vmp_log_failure_level, "peer %016" PRIx64 " closed its "
+                   "interface before operations to it were done",
+                   conn->peer_id);
     } else if (unread > 0) {
-        vmp_log_at((conn->num_eps > 0) ? VMP_LOG_WARN : VMP_LOG_INFO,
+        vmp_log_at((conn->num_eps > 0) ? vmp_log_failure_level :
+                                         VMP_LOG_INFO,
                    "peer %016" PRIx64 " closed its interface without having "
                    "looked at the last %" PRIu64 " messages to it",
                    conn->peer_id, unread);

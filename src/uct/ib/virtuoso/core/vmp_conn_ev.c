@@ -58,8 +58,8 @@ static void vmp_conn_created(vmp_iface_t *iface, const vmp_ev_t *ev)
     conn = vmp_conn_get(iface, ev->peer_id, ev->role);
     if ((conn != NULL) && (conn->slot != VMP_NO_SLOT)) {
         /* the peer began anew before we heard of its end */
-        vmp_error("peer %016" PRIx64 " connects anew: its old connection is "
-                  "lost", conn->peer_id);
+        vmp_log_at(vmp_log_failure_level, "peer %016" PRIx64 " connects anew: "
+                   "its old connection is lost", conn->peer_id);
         vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
         conn = vmp_conn_get(iface, ev->peer_id, ev->role);
     }

@@ -364,7 +364,7 @@ static int connect_to_alive(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         return 1;
     }
 
-    vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+    vmp_log_at(conn->has_user ? vmp_log_failure_level : VMP_LOG_INFO,
                "vmp: %s has dropped the connection and makes a new one: what "
                "used the old one fails", vmp_ctl_conn_str(conn, str));
     vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_CONNECTION_RESET,
@@ -459,6 +459,7 @@ void vmp_ctl_conn_recv_reject(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         break;
     case VMP_REASON_STALE:
         status = VMP_ERR_CONNECTION_RESET;
+        level  = conn->has_user ? vmp_log_failure_level : VMP_LOG_INFO;
         vmp_log_at(level, "vmp: %s is gone: its interface was closed, or its "
                    "process has ended", str);
         break;
@@ -508,7 +509,7 @@ void vmp_ctl_conn_recv_goodbye(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         status = VMP_ERR_REJECTED;
     }
 
-    vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+    vmp_log_at(conn->has_user ? vmp_log_failure_level : VMP_LOG_INFO,
                "vmp: %s has ended the connection: %s",
                vmp_ctl_conn_str(conn, str), vmp_ctl_reason_str(msg->reason));
     vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, status, msg->reason,

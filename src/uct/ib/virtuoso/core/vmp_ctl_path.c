@@ -311,8 +311,10 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     if (path != NULL) {
         if (path->state == VMP_CTL_PATH_STATE_UP) {
-            vmp_error("vmp: %s has replaced path %u, which this version cannot "
-                      "survive", vmp_ctl_conn_str(conn, str), path->index);
+            vmp_log_at(vmp_log_failure_level,
+                       "vmp: %s has replaced path %u, which this version "
+                       "cannot survive", vmp_ctl_conn_str(conn, str),
+                       path->index);
             vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED,
                               VMP_ERR_CONNECTION_RESET, VMP_REASON_FAILED,
                               VMP_REASON_FAILED, now);
@@ -417,7 +419,7 @@ static void recv_dead(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     } else if (path->epoch != msg->epoch) {
         return;
     } else if (path->state == VMP_CTL_PATH_STATE_UP) {
-        vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+        vmp_log_at(conn->has_user ? vmp_log_failure_level : VMP_LOG_INFO,
                    "vmp: %s: path %u is dead there, which this version cannot "
                    "survive", vmp_ctl_conn_str(conn, str), path->index);
         vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_CONNECTION_RESET,

@@ -12,6 +12,7 @@
 typedef enum vmp_log_level {
     VMP_LOG_ERROR,
     VMP_LOG_WARN,
+    VMP_LOG_DIAG,
     VMP_LOG_INFO,
     VMP_LOG_DEBUG,
     VMP_LOG_TRACE
@@ -20,6 +21,10 @@ typedef enum vmp_log_level {
 
 /** Severity up to which lines are written; set by who provides vmp_log(). */
 extern vmp_log_level_t vmp_log_max_level;
+
+/** Severity of what tells of a peer that is lost: the program is told as well.
+ *  Set before there are interfaces with traffic; VMP_LOG_DIAG. */
+extern vmp_log_level_t vmp_log_failure_level;
 
 
 /**

@@ -331,10 +331,12 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
     }
 
     wr = &path->ring[pos & path->mask];
-    vmp_error("%s failed: %s of %u bytes: %s (vendor error 0x%x); %s",
-              vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(wr->kind),
-              wr->bytes, vmp_wc_status_str(wc->status), wc->vendor_err,
-              vmp_path_advice(wc->status));
+    vmp_log_at((wc->status == VMP_WC_RETRY_EXC) ? vmp_log_failure_level :
+                                                  VMP_LOG_ERROR,
+               "%s failed: %s of %u bytes: %s (vendor error 0x%x); %s",
+               vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(wr->kind),
+               wr->bytes, vmp_wc_status_str(wc->status), wc->vendor_err,
+               vmp_path_advice(wc->status));
     vmp_conn_fail(conn, (wc->status == VMP_WC_RETRY_EXC) ?
                   VMP_ERR_ENDPOINT_TIMEOUT : VMP_ERR_CONNECTION_RESET);
 }

@@ -34,10 +34,11 @@ static void vmp_path_check_lost(vmp_path_t *path)
             continue;
         }
 
-        vmp_error("%s: the peer closed its interface before a %s of %u "
-                  "bytes to it completed",
-                  vmp_path_str(path, str, sizeof(str)),
-                  vmp_wr_kind_str(wr->kind), wr->bytes);
+        vmp_log_at(vmp_log_failure_level,
+                   "%s: the peer closed its interface before a %s of %u "
+                   "bytes to it completed",
+                   vmp_path_str(path, str, sizeof(str)),
+                   vmp_wr_kind_str(wr->kind), wr->bytes);
         vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
         return;
     }
@@ -132,8 +133,9 @@ static unsigned vmp_path_drain(vmp_path_t *path, uint64_t now)
             return 0;
         }
 
-        vmp_error("%s went out of use: the connection is lost",
-                  vmp_path_str(path, str, sizeof(str)));
+        vmp_log_at(vmp_log_failure_level,
+                   "%s went out of use: the connection is lost",
+                   vmp_path_str(path, str, sizeof(str)));
         vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
     }
 

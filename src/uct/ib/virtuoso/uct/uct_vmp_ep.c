@@ -360,8 +360,14 @@ void uct_vmp_ep_failed(void *arg, vmp_ep_t *core_ep, vmp_status_t vmp_status)
 
     /* A peer that went without a look at our last words may have known that it
      * needs them no more: that ends no program */
-    if ((uct_iface_handle_ep_err(&iface->super.super, &ep->super.super,
-                                 status) == UCS_OK) || is_unread) {
+    if (uct_iface_handle_ep_err(&iface->super.super, &ep->super.super,
+                                status) == UCS_OK) {
+        return;
+    }
+
+    if (is_unread) {
+        vmp_warn("the peer of endpoint %p closed its interface without having "
+                 "looked at all messages to it", (void*)ep);
         return;
     }
 
@@ -370,7 +376,8 @@ void uct_vmp_ep_failed(void *arg, vmp_ep_t *core_ep, vmp_status_t vmp_status)
     ucs_log_dispatch(__FILE__, __LINE__, "vmp", UCS_LOG_LEVEL_FATAL,
                      &ucs_global_opts.log_component,
                      "the connection of endpoint %p is lost (%s) and the "
-                     "application did not ask to be told of errors", (void*)ep,
+                     "application did not ask to be told of errors: "
+                     "UCX_LOG_LEVEL=diag tells why", (void*)ep,
                      ucs_status_string(status));
 }
 

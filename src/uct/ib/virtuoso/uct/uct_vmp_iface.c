@@ -497,6 +497,7 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
                               params, tl_config, NULL, "vmp");
 
     uct_vmp_log_init();
+    uct_vmp_log_set_failure(self->super.config.failure_level);
     self->rx_headroom     = UCS_PARAM_VALUE(UCT_IFACE_PARAM_FIELD, params,
                                             rx_headroom, RX_HEADROOM, 0);
     self->release_desc.cb = uct_vmp_iface_release_desc;

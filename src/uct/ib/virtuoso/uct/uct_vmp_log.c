@@ -25,6 +25,7 @@ vmp_log_level_t vmp_log_max_level = VMP_LOG_WARN;
 static const ucs_log_level_t uct_vmp_log_levels[] = {
     [VMP_LOG_ERROR] = UCS_LOG_LEVEL_ERROR,
     [VMP_LOG_WARN]  = UCS_LOG_LEVEL_WARN,
+    [VMP_LOG_DIAG]  = UCS_LOG_LEVEL_DIAG,
     [VMP_LOG_INFO]  = UCS_LOG_LEVEL_INFO,
     [VMP_LOG_DEBUG] = UCS_LOG_LEVEL_DEBUG,
     [VMP_LOG_TRACE] = UCS_LOG_LEVEL_TRACE
@@ -41,6 +42,17 @@ void uct_vmp_log_init(void)
     }
 
     vmp_log_max_level = level;
+}
+
+void uct_vmp_log_set_failure(ucs_log_level_t failure)
+{
+    vmp_log_level_t level = VMP_LOG_ERROR;
+
+    while ((level < VMP_LOG_TRACE) && (uct_vmp_log_levels[level] < failure)) {
+        ++level;
+    }
+
+    vmp_log_failure_level = level;
 }
 
 void vmp_log(vmp_log_level_t level, const char *file, unsigned line,

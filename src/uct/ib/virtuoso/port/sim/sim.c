@@ -94,8 +94,8 @@ __attribute__((weak))
 void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
              const char *fmt, ...)
 {
-    static const char *const names[] = {"ERROR ", "WARN ", "INFO ", "DEBUG ",
-                                        "TRACE "};
+    static const char *const names[] = {"ERROR ", "WARN ", "DIAG ", "INFO ",
+                                        "DEBUG ", "TRACE "};
     va_list ap;
 
     (void)file;
