@@ -35,7 +35,8 @@ integrity "peer error handling" "-n 30 -E -s $seed" ""
 mesh "made and closed" 2 "-c 5 -f m -s $seed" ""
 integrity default "-n 30 -s $seed" ""
 # shellcheck disable=SC2016 # for the shell over there
-on b 20 bash -c 'kill -TERM $(pidof vmp_hostile)'
+on b 20 bash -c 'kill -TERM $(pidof vmp_hostile)' ||
+    problem "vmp_hostile had ended by itself"
 wait $hostile || problem "vmp_hostile ends with $?"
 grep -q 'vmp_hostile: PASS' "$OUT/hostile" || problem "vmp_hostile fails"
 sed 's/^/    | /' "$OUT/hostile"
