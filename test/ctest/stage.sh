@@ -49,9 +49,10 @@ configured() {
     fi
 }
 
+# checked PROGRAMS: so many of the random programs; all of them are run in the
+# build that is tested first
 checked() {
-    # Of the random programs only some: all are run in the build tested first
-    export VMP_TEST_ROUNDS=${VMP_TEST_ROUNDS:-1500}
+    export VMP_TEST_ROUNDS=${VMP_TEST_ROUNDS:-$1}
     quiet_aslr make -s -j"$jobs" all
     # Without the other directories' "Nothing to be done"
     quiet_aslr make -s -j"$jobs" check VERBOSE=1
@@ -94,20 +95,20 @@ case $name in
     clang)
         need clang clang
         configured CC=clang --enable-werror --enable-debug
-        checked
+        checked 1500
         ;;
     asan)
         # No -Werror: instrumented code gives gcc false warnings
         configured --enable-sanitizers=address,undefined --enable-debug
         export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
         export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-        checked
+        checked 500
         ;;
     tsan)
         configured --enable-sanitizers=thread --enable-debug
         # UCX's hooks run in a thread that ends, when TSan has left it already
         export UCX_MEM_EVENTS=n UCX_MEM_MMAP_HOOK_MODE=none
-        checked
+        checked 200
         ;;
     distcheck)
         configured
