@@ -236,7 +236,8 @@ static void take_packet(const uint8_t *p, size_t length)
         return;
     }
     payload = length - ip_len - 8 - 12 - 8 - 4 - ((bth[1] >> 4) & 3);
-    if ((payload > sizeof(dgram->data)) ||
+    /* With padding a datagram of ours that was cut short looks longer */
+    if ((payload < HEADER_LEN) || (payload > sizeof(dgram->data)) ||
         (((bth[20] << 8) | bth[21]) != MAGIC)) {
         return;
     }
