@@ -4,7 +4,7 @@
 #
 # See file LICENSE for terms.
 #
-# labels: lab
+# labels: full
 # timeout: 240
 #
 # Foreign, broken and replayed control datagrams while verified transfers run:
