@@ -128,7 +128,9 @@ int main(void)
         vmp_log_max_level = VMP_LOG_DEBUG;
     }
 
-    if ((sanitizers != NULL) && (*sanitizers != '\0')) {
+    /* configure says "no" for none */
+    if ((sanitizers != NULL) && (*sanitizers != '\0') &&
+        (strcmp(sanitizers, "no") != 0)) {
         rounds = MAIN_ROUNDS_SANITIZED;
     } else {
         signal(SIGSEGV, main_crash);
