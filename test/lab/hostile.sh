@@ -8,7 +8,8 @@
 # timeout: 240
 #
 # Foreign, broken and replayed control datagrams while verified transfers run:
-# nobody notices.
+# nobody notices. On bookworm vmp_mesh still loses connections that are being made
+# meanwhile: not to be among the short tests before that is mended.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
