@@ -8,7 +8,7 @@
 # timeout: 240
 #
 # Foreign, broken and replayed control datagrams while verified transfers run:
-# nobody notices. On bookworm vmp_mesh still loses connections that are being made
+# nobody notices. On bookworm vmp_mesh still loses connections that are made
 # meanwhile: not to be among the short tests before that is mended.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
