@@ -163,7 +163,9 @@ resources_of()
     on "$1" 20 rdma resource show | sed -E 's/^[0-9]+: //'
 }
 
-# Remembers them as what resources_check wants
+# Remembers them as what resources_check wants. Demo and benchmarks, which
+# do not begin by lab_start, do not ask.
+RESOURCES_A='' RESOURCES_B=''
 resources_note()
 {
     RESOURCES_A=$(resources_of a)
@@ -186,6 +188,7 @@ resources_check()
 {
     local now_a now_b pid
 
+    [ -n "$RESOURCES_A" ] || return 0
     resources_wait b "$RESOURCES_B" >"$OUT/resources" &
     pid=$!
     now_a=$(resources_wait a "$RESOURCES_A") || true
