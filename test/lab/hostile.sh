@@ -4,12 +4,11 @@
 #
 # See file LICENSE for terms.
 #
-# labels: full
+# labels: lab
 # timeout: 240
 #
 # Foreign, broken and replayed control datagrams while verified transfers run:
-# nobody notices. On bookworm vmp_mesh still loses connections that are made
-# meanwhile: not to be among the short tests before that is mended.
+# nobody notices, neither on connections that stand nor on those being made.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -79,6 +79,30 @@ app_conn_t *app_find(unsigned n, uint64_t peer_id, uint8_t role,
     return found;
 }
 
+uint32_t app_slot(unsigned n, unsigned peer)
+{
+    uint32_t slot = UINT32_MAX;
+
+    VMP_CHECK(app_find(n, world.nodes[peer].id, 0, &slot) != NULL);
+    return slot;
+}
+
+app_conn_t *app_find_ended(unsigned n)
+{
+    app_conn_t *found = NULL;
+    uint32_t slot;
+
+    for (slot = 0; slot < WORLD_SLOTS; slot++) {
+        if ((world.nodes[n].conns[slot] != NULL) &&
+            world.nodes[n].conns[slot]->is_ended) {
+            VMP_CHECK(found == NULL);
+            found = world.nodes[n].conns[slot];
+        }
+    }
+
+    return found;
+}
+
 static void ev_conn(unsigned n, const vmp_ev_t *ev)
 {
     node_t *node     = &world.nodes[n];

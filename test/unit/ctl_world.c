@@ -164,17 +164,21 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
 {
     unsigned to     = dest->gid[15];
     unsigned copies = 1 + (world_rand(1000) < world.dup);
+    vmp_ctl_msg_t msg;
     unsigned i;
 
     VMP_CHECK(rail < world.nodes[port->node].attr.num_rails);
     VMP_CHECK((ud < WORLD_UD) && (length <= VMP_CTL_MAX_LEN));
+    VMP_CHECK(vmp_ctl_msg_unpack(data, length, &msg) == 0);
     world.num_sent++;
+    world.sent_types[msg.type]++;
+    world.sent_reasons[msg.reason]++;
     if (world.tap != NULL) {
         world.tap(port->node, data, length);
     }
 
     if ((to >= WORLD_NODES) || world.is_ud_dead[port->node][ud] ||
-        (((const uint8_t*)data)[3] == world.lost_type)) {
+        (msg.type == world.lost_type)) {
         return;
     }
 
@@ -278,6 +282,20 @@ void world_init(uint64_t seed)
     world.num_paths = WORLD_PATHS;
     next_qpn        = 100;
     next_ud_qpn     = 1;
+}
+
+void world_begin(uint64_t seed)
+{
+    world_init(seed);
+    node_open(0, 10);
+    node_open(1, 20);
+}
+
+void world_check_idle(void)
+{
+    world_run(3 * SEC);
+    VMP_CHECK(world.nodes[0].deadline == UINT64_MAX);
+    VMP_CHECK(world.nodes[1].deadline == UINT64_MAX);
 }
 
 void world_cleanup(void)

@@ -101,6 +101,8 @@ typedef struct world {
     node_t   nodes[WORLD_NODES];
     unsigned num_qps;                       /**< Alive, all nodes */
     unsigned num_sent;                      /**< Datagrams */
+    unsigned sent_types[VMP_CTL_LAST];      /**< Datagrams by type */
+    unsigned sent_reasons[VMP_REASON_LAST]; /**< The same by reason */
     unsigned loss;                          /**< Per mille */
     unsigned dup;                           /**< Per mille */
     uint64_t delay_max;                     /**< ns */
@@ -119,6 +121,12 @@ extern unsigned world_num_alarms;    /**< Errors and warnings logged */
 
 /** Start over: all nodes closed, perfect network. */
 void world_init(uint64_t seed);
+
+/** Start over with nodes 0 and 1 open, of ids 10 and 20. */
+void world_begin(uint64_t seed);
+
+/** Let a while pass; nodes 0 and 1 have nothing to wait for then. */
+void world_check_idle(void);
 
 /** Close all nodes and check that nothing is left. */
 void world_cleanup(void);
@@ -155,6 +163,13 @@ uint64_t app_drain(unsigned node);
 /** The connection of `node` to `peer` that is alive, or NULL. */
 app_conn_t *app_find(unsigned node, uint64_t peer_id, uint8_t role,
                      uint32_t *slot_p);
+
+/** The slot of the connection of `node` to `peer`, which must be alive. */
+uint32_t app_slot(unsigned node, unsigned peer);
+
+/** A connection of `node` that has ended and is not gone yet, or NULL. There
+ *  must be no second one. */
+app_conn_t *app_find_ended(unsigned node);
 
 /** Check that `node` and `peer` are connected and that the first `num_paths`
  *  paths are up at both ends and belong together. */

@@ -96,13 +96,16 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
 {
     uint64_t timeout = conn->ctl->params.peer_timeout_ns;
     uint64_t late    = now - conn->resend_at;
+    uint64_t start;
     char str[VMP_CTL_STR_MAX];
 
     vmp_ctl_timer_clear(conn);
     if (late > VMP_CTL_RTO_MIN) {
         /* We stood still (stopped, or starved of CPU), not the peer: its
-         * answers may lie there unread (R5) */
-        conn->wait_start = silent_since(conn) + late;
+         * answers may lie there unread (R5). What was heard when we went on
+         * came after that time, which does not count for it. */
+        start            = silent_since(conn) + late;
+        conn->wait_start = (start < now) ? start : now;
     }
 
     if (!is_waiting(conn)) {

@@ -1,0 +1,191 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * How long control waits, and for whom: datagrams that are lost, peers that do
+ * not answer, and a process that was stopped itself.
+ */
+
+#include "ctl_world.h"
+
+#include <string.h>
+
+
+/* All ways but one are dead, from here and from there */
+static void test_dead_ud(uint64_t seed)
+{
+    unsigned n, ud, alive;
+
+    world_begin(seed);
+    for (n = 0; n < 2; n++) {
+        alive = world_rand(WORLD_UD);
+        for (ud = 0; ud < WORLD_UD; ud++) {
+            world.is_ud_dead[n][ud] = ud != alive;
+        }
+    }
+    app_connect(seed % 2, 1 - seed % 2);
+    world_run(WORLD_TIMEOUT);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
+static void tap_lose_ack(unsigned node, const void *data, size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    (void)node;
+    world.loss = ((vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+                  (msg.type == VMP_CTL_CONNECT_ACK)) ? 1000 : 0;
+}
+
+/* All that is lost is CONNECT_ACK: the leader, which asks for paths, is not
+ * taken for dead, and is asked again as soon as it is heard */
+static void test_lost_ack(void)
+{
+    unsigned from;
+
+    world_begin(6);
+    from      = (world.nodes[0].id > world.nodes[1].id) ? 0 : 1;
+    world.tap = tap_lose_ack;
+    app_connect(from, 1 - from);
+    world_run(2 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[from].num_failed == 0);
+    world.tap  = NULL;
+    world.loss = 0;
+    world_run(1500 * MSEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
+/* Who was stopped itself does not take its peer for dead: not when nothing lies
+ * there from it, nor when something does that ends no wait */
+static uint8_t last_ack[2][VMP_CTL_MAX_LEN];
+static size_t  last_ack_len[2];
+
+static void tap_ack(unsigned node, const void *data, size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    if ((vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+        (msg.type == VMP_CTL_CONNECT_ACK)) {
+        memcpy(last_ack[1 - node], data, length);
+        last_ack_len[1 - node] = length;
+    }
+}
+
+static void test_stood_still(unsigned from, int is_heard)
+{
+    unsigned n, num_heard = 0;
+
+    world_begin(7);
+    last_ack_len[0] = last_ack_len[1] = 0;
+    if (is_heard) {
+        world.tap       = tap_ack;
+        world.lost_type = VMP_CTL_PATH_REP;
+    } else {
+        world.loss = 1000;
+    }
+    app_connect(from, 1 - from);
+    world_run(10 * MSEC);
+    world.loss      = 0;
+    world.lost_type = 0;
+    world.now      += 3 * WORLD_TIMEOUT;
+    for (n = 0; n < 2; n++) {
+        if (last_ack_len[n] > 0) {
+            world_inject(n, last_ack[n], last_ack_len[n]);
+            num_heard++;
+        }
+    }
+    VMP_CHECK((num_heard > 0) == is_heard);
+    world_run(2000 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    VMP_CHECK(world.nodes[1].num_failed == 0);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
+static void test_timeout(void)
+{
+    app_conn_t *conn;
+
+    world_begin(5);
+    world.loss = 1000;
+    app_connect(0, 1);
+    world_run(WORLD_TIMEOUT - 50 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    VMP_CHECK((world.sent_types[VMP_CTL_CONNECT] >= 16) &&
+              (world.sent_types[VMP_CTL_CONNECT] <= 28));
+    world_run(60 * MSEC);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+    VMP_CHECK(world.num_forgotten == 1);
+    world_check_idle();
+
+    /* The same when the peer goes silent half-way */
+    world.loss      = 0;
+    world.delay_max = 1;                    /* 10 us a datagram */
+    app_connect(0, 1);
+    world_run(25 * 1000);
+    VMP_CHECK(world.sent_types[VMP_CTL_PATH_REQ] == 1);
+    world.loss = 1000;
+    world_run(WORLD_TIMEOUT + SEC);
+    conn = app_find_ended(0);
+    VMP_CHECK((conn == NULL) || (conn->status == VMP_ERR_ENDPOINT_TIMEOUT));
+    VMP_CHECK(world.nodes[0].num_failed == 2);
+    world_run(10 * SEC);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+    VMP_CHECK(world.nodes[1].num_conns == 0);
+    VMP_CHECK(world.num_qps == 0);
+    world_cleanup();
+}
+
+/* No RTU gets through, but frames come in: the path is up */
+static void test_lost_rtu(int is_seen)
+{
+    app_conn_t *conn;
+
+    world_begin(19);
+    world.lost_type = VMP_CTL_PATH_RTU;
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    conn = app_find(1, 10, 0, NULL);
+    VMP_CHECK((conn != NULL) && (app_find(0, 20, 0, NULL) != NULL));
+    VMP_CHECK(!app_is_pair_up(0, 1, 1));
+    if (is_seen) {
+        app_cmd(1, app_slot(1, 0), VMP_CMD_PATH_SEEN, 0);
+        world_run(10 * MSEC);
+        app_check_pair(0, 1, 1);
+    }
+
+    world_run(2 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[1].num_failed == !is_seen);
+    if (is_seen) {
+        app_check_pair(0, 1, 1);
+        world_check_idle();
+    }
+
+    world.lost_type = 0;
+    world_cleanup();
+}
+
+int main(void)
+{
+    unsigned i;
+
+    for (i = 0; i < 100; i++) {
+        test_dead_ud(i);
+    }
+    test_lost_ack();
+    for (i = 0; i < 4; i++) {
+        test_stood_still(i / 2, i % 2);
+    }
+    test_timeout();
+    test_lost_rtu(0);
+    test_lost_rtu(1);
+
+    printf("test_ctl_wait: ok\n");
+    return 0;
+}
