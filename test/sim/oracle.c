@@ -163,8 +163,9 @@ void oracle_complete(op_t *op, vmp_status_t status)
         check_done(op);
     } else {
         if (status == VMP_ERR_CANCELED) {
-            oracle_check(op->is_cancel, "cancel", "%s was not cancelled",
-                         op_str(op));
+            oracle_check(op->is_cancel ||
+                         ((op->type == ACT_FLUSH) && !ep->is_open), "cancel",
+                         "%s was not cancelled", op_str(op));
         } else {
             oracle_check(may_fail(ep), "failure", "%s ends with %d without a "
                          "cause", op_str(op), status);
@@ -267,6 +268,8 @@ void oracle_closed(user_ep_t *ep)
             continue;
         }
 
+        oracle_check((op->type != ACT_FLUSH) || !op->is_async, "flush",
+                     "%s has not ended with its endpoint", op_str(op));
         if (op->is_async || (op->buf != NULL)) {
             op->state = OP_ORPHAN;
         }

@@ -194,7 +194,7 @@ static void test_post_failure(uint64_t seed)
     }
 }
 
-/* Endpoint goes while its work is in flight: nothing calls back */
+/* Endpoint goes while its work is in flight: only its flush calls back */
 static void test_destroy_busy(uint64_t seed)
 {
     comp_t comp = {0};
@@ -214,6 +214,8 @@ static void test_destroy_busy(uint64_t seed)
     world_run(sim_random() % 20000);
     vmp_ep_wait_ready(&streams[0].ep);
     stream_close(&streams[0]);
+    VMP_CHECK((work.flushed.calls == 1) &&
+              (work.flushed.status == VMP_ERR_CANCELED));
     for (i = 0; i < work.num; ++i) {
         calls[i] = work.comps[i].calls;
     }
@@ -229,7 +231,7 @@ static void test_destroy_busy(uint64_t seed)
         VMP_CHECK(work.comps[i].calls == (int)calls[i]);
     }
 
-    VMP_CHECK(work.flushed.calls == 0);
+    VMP_CHECK(work.flushed.calls == 1);
     check_idle(&world_nodes[0]);
     stream_close(&streams[1]);
     work_free(&work);
@@ -251,6 +253,56 @@ static void on_comp_close(comp_t *comp)
     if (stream->is_open) {
         stream_close(stream);
     }
+}
+
+/* Flushes of an endpoint end with it, at once, though their callbacks destroy
+ * another one; those of others go on, also of the same generation */
+static void test_destroy_flushing(uint64_t seed)
+{
+    comp_t flushed[3][2] = {{{0}}};
+    stream_t streams[3];
+    unsigned i;
+    unsigned j;
+
+    world_begin("destroy while flushing", seed);
+    world_open(2);
+    for (i = 0; i < 3; ++i) {
+        stream_open(&streams[i], 0, 1);
+    }
+
+    stream_wait_paths(&streams[0], 1);
+    flushed[0][0].on_call = on_comp_close;
+    flushed[0][0].arg     = &streams[2];
+    for (j = 0; j < 2; ++j) {
+        VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == VMP_OK);
+        for (i = 0; i < 3; ++i) {
+            VMP_CHECK(vmp_ep_flush(&streams[i].ep, 0, &flushed[i][j]) ==
+                      VMP_INPROGRESS);
+        }
+    }
+
+    stream_close(&streams[0]);
+    VMP_CHECK(!streams[2].is_open);
+    for (i = 0; i < 6; ++i) {
+        VMP_CHECK(flushed[i / 2][i % 2].calls == ((i / 2) != 1));
+        VMP_CHECK(((i / 2) == 1) ||
+                  (flushed[i / 2][i % 2].status == VMP_ERR_CANCELED));
+    }
+
+    /* a generation whose last waiter has gone takes new ones */
+    VMP_CHECK(vmp_ep_flush(&streams[1].ep, 0, &flushed[0][0]) ==
+              VMP_INPROGRESS);
+    flushed[0][0].on_call = NULL;
+    world_until(flushed[0][0].calls == 2, 100);
+    for (j = 0; j < 2; ++j) {
+        VMP_CHECK((flushed[1][j].calls == 1) &&
+                  (flushed[1][j].status == VMP_OK));
+    }
+
+    VMP_CHECK(flushed[0][0].status == VMP_OK);
+    check_idle(&world_nodes[0]);
+    stream_close(&streams[1]);
+    world_end();
 }
 
 /* Callbacks destroy and create endpoints, also the one called for */
@@ -284,7 +336,8 @@ static void test_reentry(uint64_t seed)
 
     world_until(vmp_iface_flush(world_nodes[0].iface) == VMP_OK, 100);
     VMP_CHECK(!streams[0].is_open && (comps[0].calls == 1) &&
-              (comps[1].calls == 0) && (flushed.calls == 0));
+              (comps[1].calls == 0));
+    VMP_CHECK((flushed.calls == 20) && (flushed.status == VMP_ERR_CANCELED));
 
     reborn               = &streams[0];
     streams[1].on_failed = on_failed_reopen;
@@ -546,6 +599,7 @@ static void run(uint64_t seed)
         test_path_failure(seed + i, VMP_WC_RETRY_EXC);
         test_path_failure(seed + i, VMP_WC_REM_ACCESS);
         test_destroy_busy(seed + i);
+        test_destroy_flushing(seed + i);
     }
 
     test_post_failure(seed);

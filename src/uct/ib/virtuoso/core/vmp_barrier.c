@@ -113,11 +113,9 @@ void vmp_barrier_retire(vmp_conn_t *conn)
             }
 
             vmp_obj_put(&iface->waiter_pool, waiter);
-            if (copy.ep != NULL) {
-                iface->ops.complete(iface->arg, copy.comp,
-                                    (conn->block & VMP_BLOCK_FAILED) ?
-                                    conn->status : VMP_OK);
-            }
+            iface->ops.complete(iface->arg, copy.comp,
+                                (conn->block & VMP_BLOCK_FAILED) ?
+                                conn->status : VMP_OK);
         }
 
         conn->bar_head = barrier->next;
@@ -125,16 +123,42 @@ void vmp_barrier_retire(vmp_conn_t *conn)
     }
 }
 
-void vmp_barrier_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
+vmp_waiter_t *vmp_barrier_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
 {
+    vmp_waiter_t *purged = NULL;
+    vmp_waiter_t **tail  = &purged;
+    vmp_waiter_t **pos;
     vmp_barrier_t *barrier;
     vmp_waiter_t *waiter;
 
     for (barrier = conn->bar_head; barrier != NULL; barrier = barrier->next) {
-        for (waiter = barrier->waiters; waiter != NULL; waiter = waiter->next) {
+        pos = &barrier->waiters;
+        while ((waiter = *pos) != NULL) {
             if (waiter->ep == ep) {
-                waiter->ep = NULL;
+                *pos         = waiter->next;
+                waiter->next = NULL;
+                *tail        = waiter;
+                tail         = &waiter->next;
+            } else {
+                pos = &waiter->next;
             }
         }
+
+        barrier->waiters_tail = pos;
+    }
+
+    return purged;
+}
+
+void vmp_barrier_cancel(vmp_iface_t *iface, vmp_waiter_t *waiters)
+{
+    vmp_waiter_t *waiter;
+    void *comp;
+
+    while ((waiter = waiters) != NULL) {
+        waiters = waiter->next;
+        comp    = waiter->comp;
+        vmp_obj_put(&iface->waiter_pool, waiter);
+        iface->ops.complete(iface->arg, comp, VMP_ERR_CANCELED);
     }
 }

@@ -11,12 +11,13 @@
 
 struct vmp_conn;
 struct vmp_ep;
+struct vmp_iface;
 
 
 /** Who waits for a flush */
 typedef struct vmp_waiter {
     struct vmp_waiter *next;
-    struct vmp_ep     *ep;              /**< NULL: gone, nobody is called */
+    struct vmp_ep     *ep;
     void              *comp;
 } vmp_waiter_t;
 
@@ -47,8 +48,12 @@ vmp_status_t vmp_barrier_flush(struct vmp_conn *conn, struct vmp_ep *ep,
 /** The last operation of a sealed generation completed. */
 void vmp_barrier_retire(struct vmp_conn *conn);
 
-/** Forget the waiters of an endpoint. */
-void vmp_barrier_purge(struct vmp_conn *conn, const struct vmp_ep *ep);
+/** Take out the waiters of an endpoint. */
+vmp_waiter_t *vmp_barrier_purge(struct vmp_conn *conn,
+                                const struct vmp_ep *ep);
+
+/** Call those that were taken out with VMP_ERR_CANCELED. */
+void vmp_barrier_cancel(struct vmp_iface *iface, vmp_waiter_t *waiters);
 
 
 #endif

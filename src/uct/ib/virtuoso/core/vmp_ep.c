@@ -73,11 +73,13 @@ vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
 
 void vmp_ep_destroy(vmp_ep_t *ep)
 {
-    vmp_conn_t *conn = ep->conn;
+    vmp_conn_t *conn   = ep->conn;
+    vmp_iface_t *iface = conn->iface;
+    vmp_waiter_t *flushes;
 
     vmp_ep_cancel_wait(ep);
     vmp_rma_purge(conn, ep);
-    vmp_barrier_purge(conn, ep);
+    flushes = vmp_barrier_purge(conn, ep);
 
     if (ep->prev != NULL) {
         ep->prev->next = ep->next;
@@ -94,6 +96,9 @@ void vmp_ep_destroy(vmp_ep_t *ep)
         vmp_conn_idle(conn);
         vmp_conn_put(conn);
     }
+
+    /* last, as the callbacks may do whatever they like */
+    vmp_barrier_cancel(iface, flushes);
 }
 
 vmp_status_t vmp_ep_fence(vmp_ep_t *ep)
