@@ -47,8 +47,9 @@ BANDWIDTH=fast
 LATENCY=2s
 OVERHEAD=2s'
 
-GOOD='PEER_TIMEOUT=100ms TIMEOUT=4.096us TX_QUEUE_LEN=16 TX_QUEUE_LEN=32768
-CHUNK_SIZE=1g PATH_WINDOW=2g TRAFFIC_CLASS=auto SL=auto PKEY=auto GID_INDEX=auto
+# What a setting needs of another is behind a comma
+GOOD='PEER_TIMEOUT=100ms TIMEOUT=4.096us TX_QUEUE_LEN=16
+TX_QUEUE_LEN=32768,TX_CQ_LEN=32768 CHUNK_SIZE=1g,PATH_WINDOW=1g PATH_WINDOW=2g TRAFFIC_CLASS=auto SL=auto PKEY=auto GID_INDEX=auto
 PATH_MTU=default RX_MAX_BUFS=inf TX_MAX_BUFS=inf SPREAD_THRESH=inf
 BANDWIDTH=auto MAX_NUM_EPS=inf'
 
@@ -57,7 +58,7 @@ BANDWIDTH=auto MAX_NUM_EPS=inf'
 LOOP='
     for setting; do
         ret=0
-        env "UCX_VMP_$setting" UCX_TLS=vmp UCX_LOG_LEVEL=warn \
+        env UCX_VMP_${setting//,/ UCX_VMP_} UCX_TLS=vmp UCX_LOG_LEVEL=warn \
             timeout 30 vmprun ucx_info -e -u t >/tmp/setting 2>&1 </dev/null ||
             ret=$?
         echo "$setting $ret"
