@@ -39,7 +39,7 @@ test_many()
     client two a -d 1:1000000 -i 40 -w 4 "$@"
     servers+=("$(address_of a):$port_second")
     client three a -d 1:65536 -i 150 -w 64 "$@"
-    client four b -d 4096:300000 -k 10000 -i 80 "$@"
+    client four b -d 4096:300000 -i 80 "$@"
     for name in one two three four; do
         io_verdict "several clients $what" $name
     done
@@ -88,7 +88,7 @@ test_killed()
 lab_start
 seed=${VMP_TEST_SEED:-$(date +%s)}
 say "seed $seed"
-test_many
+test_many -k 10000 # of one mind about the size of pieces
 test_many -A
 test_killed
 lab_end
