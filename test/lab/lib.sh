@@ -144,6 +144,16 @@ lab_start()
         perf_options='-P 0' # the build with MPI: sockets, please
 }
 
+# ucx_is_before MAJOR.MINOR: the hosts' UCX
+ucx_is_before()
+{
+    local is
+
+    is=$(on a 20 ucx_info -v | sed -nE 's/.*ersion:? ([0-9]+\.[0-9]+).*/\1/p' |
+         head -n 1)
+    [ "$(printf '%s\n' "${is:?}" "$1" | sort -V | head -n 1)" != "$1" ]
+}
+
 # Ends a test: the sum of what problem said
 lab_end()
 {

@@ -72,11 +72,7 @@ device=(-x "${TLS%%,*}" -d rxe0:1)
 # that its peer waits for: over several paths an earlier one may come after it
 # and overwrite it. There streams of puts keep to one path.
 one_path=()
-ucx=$(on a 20 ucx_info -v | sed -nE 's/.*ersion:? ([0-9]+\.[0-9]+).*/\1/p' |
-      head -n 1)
-if [ "$(printf '%s\n' "${ucx:?}" 1.18 | sort -V | head -n 1)" != 1.18 ]; then
-    one_path=(UCX_VMP_SPREAD_THRESH=inf)
-fi
+! ucx_is_before 1.18 || one_path=(UCX_VMP_SPREAD_THRESH=inf)
 short=$(limit am_short) bcopy=$(limit am_bcopy)
 if [ -z "$short" ] || [ -z "$bcopy" ]; then
     fail "ucx_info -d states no limits"
