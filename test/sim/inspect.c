@@ -84,6 +84,23 @@ static void inspect_window(const inst_t *inst, const vmp_conn_t *conn)
                  conn->rx_told);
 }
 
+/* Operations that wait are counted, and not more than are set */
+static void inspect_ops(const inst_t *inst, const vmp_conn_t *conn)
+{
+    const vmp_link_t *link;
+    uint32_t num = 0;
+
+    vmp_list_for_each(link, &conn->ops) {
+        ++num;
+    }
+
+    oracle_check(num == conn->num_ops, "leak", "host %u: %u operations wait, "
+                 "%u in the books", inst->host->index, num, conn->num_ops);
+    oracle_check(num <= inst->iface->attr.sq_depth, "bound", "host %u: %u "
+                 "operations wait, %u at most", inst->host->index, num,
+                 inst->iface->attr.sq_depth);
+}
+
 static unsigned queue_length(const vmp_spsc_t *queue)
 {
     const vmp_spsc_node_t *node = queue->tail;
@@ -131,6 +148,7 @@ static void inspect_books(const inst_t *inst)
         outstanding += conn->outstanding;
         credit      += conn->rx_window;
         held        += conn->rx_num_held;
+        inspect_ops(inst, conn);
         ++conns;
         for (i = 0; i < conn->num_paths; ++i) {
             path = conn->paths[i];

@@ -238,6 +238,98 @@ static void test_one_path(uint64_t seed)
     bulk_close(&bulk);
 }
 
+static vmp_status_t put_small(stream_t *stream, const region_t *local,
+                              const region_t *remote, comp_t *comp)
+{
+    vmp_iov_t iov = {local->data, 100, &local->mem};
+
+    return vmp_ep_put_zcopy(&stream->ep, &iov, 1, (uintptr_t)remote->data,
+                            &remote->rkey, comp);
+}
+
+typedef struct flood {
+    stream_t stream;
+    region_t local;
+    region_t remote;
+    comp_t   comp;
+    int      num_puts;
+    int      max_puts;
+} flood_t;
+
+static void flood_ready(stream_t *stream)
+{
+    flood_t *flood = vmp_container_of(stream, flood_t, stream);
+    vmp_status_t status;
+
+    VMP_CHECK(flood->num_puts < flood->max_puts);
+    do {
+        status           = put_small(stream, &flood->local, &flood->remote,
+                                     &flood->comp);
+        flood->num_puts += (status == VMP_INPROGRESS);
+    } while ((status == VMP_INPROGRESS) &&
+             (flood->num_puts < flood->max_puts));
+
+    stream->keep_waiting = (flood->num_puts < flood->max_puts);
+}
+
+/* Puts beyond what queue and paths hold are refused, and whoever waits is called
+ * as soon as there is room for one more */
+static void test_ops_max(uint64_t seed)
+{
+    flood_t flood = {.max_puts = 1000};
+    int num;
+
+    world_begin("many puts", seed);
+    world_params.num_paths     = 1;
+    world_params.port.sq_depth = 64;
+    world_open(2);
+    region_make(&flood.local, 0, 4096, 1);
+    region_make(&flood.remote, 1, 4096, 2);
+    stream_open(&flood.stream, 0, 1);
+    stream_wait_paths(&flood.stream, 1);
+    for (num = 0; put_small(&flood.stream, &flood.local, &flood.remote,
+                            &flood.comp) == VMP_INPROGRESS; ++num);
+    printf("  %d puts accepted\n", num);
+    VMP_CHECK((num > 64) && (num <= (2 * 64)));
+    VMP_CHECK(flood.stream.ep.conn->num_ops == 64);
+    VMP_CHECK(!vmp_ep_is_ready(&flood.stream.ep));
+    VMP_CHECK(stream_send(&flood.stream, SEND_SHORT, 16, NULL) ==
+              VMP_ERR_NO_RESOURCE);
+
+    flood.num_puts            = num;
+    flood.stream.on_ready     = flood_ready;
+    flood.stream.keep_waiting = 1;
+    vmp_ep_wait_ready(&flood.stream.ep);
+    world_until(flood.comp.calls == flood.max_puts, 1000);
+    VMP_CHECK(flood.num_puts == flood.max_puts);
+
+    stream_close(&flood.stream);
+    region_free(&flood.local);
+    region_free(&flood.remote);
+    world_end();
+}
+
+/* Operations that are cancelled make room for others at once */
+static void test_ops_cancelled(uint64_t seed)
+{
+    vmp_iov_t iov;
+    bulk_t bulk;
+
+    world_begin("many puts, cancelled", seed);
+    bulk_open(&bulk, 4);
+    iov = (vmp_iov_t){bulk.local.data, LARGE, &bulk.local.mem};
+    while (vmp_ep_put_zcopy(&bulk.stream.ep, &iov, 1,
+                            (uintptr_t)bulk.remote.data, &bulk.remote.rkey,
+                            &bulk.comp) == VMP_INPROGRESS);
+    VMP_CHECK(bulk.stream.ep.conn->num_ops == 256);
+    VMP_CHECK(!vmp_ep_is_ready(&bulk.stream.ep));
+    vmp_ep_flush(&bulk.stream.ep, VMP_FLUSH_CANCEL, NULL);
+    VMP_CHECK(bulk.stream.ep.conn->num_ops == 0);
+    VMP_CHECK(vmp_ep_is_ready(&bulk.stream.ep));
+    world_until(bulk.comp.calls == 256, 100);
+    bulk_close(&bulk);
+}
+
 static void run(uint64_t seed)
 {
     test_nop_full_cq(seed, 0);
@@ -245,6 +337,8 @@ static void run(uint64_t seed)
     test_rare_polls(seed);
     test_steady_polls(seed);
     test_one_path(seed);
+    test_ops_max(seed);
+    test_ops_cancelled(seed);
 }
 
 int main(void)

@@ -51,6 +51,7 @@ struct vmp_conn {
     uint64_t          starved_gen;      /**< iface->gen of the last refusal */
     uint32_t          reads;            /**< Reads in flight */
     uint32_t          chunks;           /**< Chunks in flight */
+    uint32_t          num_ops;          /**< In `ops` */
     uint32_t          pin_pos;
     uint32_t          peer_conn;        /**< Peer's slot and incarnation */
     uint32_t          peer_incarn;

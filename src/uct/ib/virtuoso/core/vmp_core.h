@@ -179,7 +179,9 @@ void vmp_ep_destroy(vmp_ep_t *ep);
  * Sends. Each returns
  *   VMP_OK              done, or copied: the buffers are the caller's
  *   VMP_INPROGRESS      ops.complete(comp) will follow (zcopy, get)
- *   VMP_ERR_NO_RESOURCE no room now: nothing happened; see wait_ready
+ *   VMP_ERR_NO_RESOURCE no room now: nothing happened; see wait_ready. Of puts
+ *                       and gets by zcopy as many may wait for the network as a
+ *                       send queue holds
  *   VMP_ERR_CONNECTION_RESET, VMP_ERR_ENDPOINT_TIMEOUT  the endpoint is lost;
  *                       also other errors, where the connection could not be
  *                       made (REJECTED, NO_MEMORY) or the device failed

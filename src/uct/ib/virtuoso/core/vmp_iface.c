@@ -16,7 +16,7 @@
 
 #define VMP_SIGNAL_PERIOD  32           /* WRs */
 #define VMP_TX_SKIP_MAX    8            /* progress calls in a row */
-#define VMP_OPS_MAX        65536        /* chunked operations in flight */
+#define VMP_OPS_MAX        65536        /* chunked operations in all */
 #define VMP_TX_CHUNK_BUFS  64
 #define VMP_SQ_DEPTH_MIN   8
 #define VMP_SQ_DEPTH_MAX   65536        /* as wr_id has it */
@@ -141,6 +141,10 @@ static void vmp_iface_init_limits(vmp_iface_t *iface)
     iface->signal_period = vmp_max(1, vmp_min(VMP_SIGNAL_PERIOD,
                                               attr->sq_depth / 4));
     iface->max_sge       = vmp_min(attr->max_sge, VMP_MAX_IOV);
+
+    /* enough to keep a queue busy; more of them wait where the user has them,
+     * and takes less memory for it */
+    iface->conn_ops_max  = attr->sq_depth;
 
     iface->rx.priv_headroom = params->rx_priv + params->rx_headroom;
     iface->rx.frame_size    = VMP_FRAME_HDR_LEN + params->seg_size;

@@ -59,6 +59,8 @@ struct vmp_iface {
     size_t                 spread_thresh;
     size_t                 chunk_size;
     uint32_t               path_window;     /**< Bytes */
+    uint32_t               conn_ops_max;    /**< Operations that wait for
+                                                 windows, a connection */
     uint32_t               signal_bytes;    /**< Unsignalled at most a path */
     uint32_t               signal_period;   /**< WRs: same */
     uint32_t               unsig_bufs_max;

@@ -64,6 +64,10 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
         return vmp_conn_no_room(conn);
     }
 
+    if (vmp_unlikely(conn->num_ops >= conn->iface->conn_ops_max)) {
+        return vmp_conn_no_room(conn);
+    }
+
     op = vmp_op_new(ep, kind, length, remote_addr, rkey, comp);
     if (op == NULL) {
         return vmp_conn_no_room(conn);
@@ -73,6 +77,7 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
     memcpy(op->iov, iov, iovcnt * sizeof(*iov));
     op->barrier = vmp_conn_start(conn);
     vmp_list_add_tail(&conn->ops, &op->link);
+    ++conn->num_ops;
     if (conn->ops.next == &op->link) {
         /* first in the queue: fill the windows now */
         vmp_rma_conn_post(conn, VMP_RMA_ALL);

@@ -173,6 +173,17 @@ static vmp_path_t *vmp_op_path(const vmp_op_t *op, size_t length)
             (path->rail->cq_avail > path->rail->cq_share)) ? path : NULL;
 }
 
+/* It waits no longer; others, whose requests were refused, may */
+static void vmp_op_unqueue(vmp_op_t *op)
+{
+    vmp_conn_t *conn = op->conn;
+
+    vmp_list_del(&op->link);
+    if (vmp_unlikely(conn->num_ops-- == conn->iface->conn_ops_max)) {
+        vmp_iface_changed(conn->iface);
+    }
+}
+
 /* Post the next chunk. Return 1 if there was room. */
 static int vmp_op_post(vmp_op_t *op)
 {
@@ -210,7 +221,7 @@ static int vmp_op_post(vmp_op_t *op)
     vmp_rma_count(path, length);
     vmp_op_advance(op, length);
     if (op->offset == op->length) {
-        vmp_list_del(&op->link);
+        vmp_op_unqueue(op);
         if (vmp_unlikely(conn->deepen > 0)) {
             vmp_rma_fed(conn, op->length);
         }
@@ -368,7 +379,7 @@ void vmp_rma_abort(vmp_conn_t *conn, const vmp_ep_t *ep, vmp_status_t status)
             continue;
         }
 
-        vmp_list_del(&op->link);
+        vmp_op_unqueue(op);
         op->offset = op->length;
         if (op->status == VMP_OK) {
             op->status = status;
