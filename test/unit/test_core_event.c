@@ -415,6 +415,114 @@ static void test_waiting_room(uint64_t seed)
     world_end();
 }
 
+/* Progress until there is nothing to do, then sleep until an arrival, or what the
+ * core itself waits for */
+static void sleep_for_arrivals(node_t *node)
+{
+    while ((vmp_iface_progress(node->iface) > 0) ||
+           (vmp_iface_event_arm(node->iface, VMP_PORT_EVENT_RX) != VMP_OK));
+    check_quiet(node);
+}
+
+static void wake_node(node_t *node)
+{
+    world_until(sim_port_is_signaled(node->iface->port), 10);
+    while (vmp_iface_progress(node->iface) > 0);
+}
+
+/* Who waits for arrivals is woken by completions of others, too, when a put
+ * found the CQ full and nothing of it is in flight */
+static void test_full_cq(uint64_t seed)
+{
+    node_t *node         = &world_nodes[0];
+    const vmp_rail_t *rail;
+    comp_t comp          = {0};
+    int num              = 0;
+    region_t from, to;
+    stream_t stream;
+    vmp_iov_t iov;
+
+    world_begin("wakeup with a full CQ", seed);
+    world_params.num_paths     = 1;
+    world_params.port.cq_depth = 16;
+    world_open(2);
+    region_make(&from, 0, 4096, 1);
+    region_make(&to, 1, 4096, 2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    sleep_node(node);
+    node->is_paused = 1;
+    rail            = &node->iface->rails[0];
+    iov             = (vmp_iov_t){from.data, 100, &from.mem};
+    do {
+        VMP_CHECK(vmp_ep_put_zcopy(&stream.ep, &iov, 1, (uintptr_t)to.data,
+                                   &to.rkey, &comp) == VMP_INPROGRESS);
+        ++num;
+    } while (stream.ep.conn->num_ops == 0);
+
+    VMP_CHECK(rail->cq_avail <= rail->cq_reserve);
+    sleep_for_arrivals(node);
+    VMP_CHECK((node->iface->chunks == 0) && (node->iface->num_waiting == 0));
+    VMP_CHECK(!vmp_list_is_empty(&node->iface->active));
+    wake_node(node);
+    VMP_CHECK(comp.calls > 0);
+    node->is_paused = 0;
+    world_until(comp.calls == num, 100);
+    stream_close(&stream);
+    region_free(&from);
+    region_free(&to);
+    world_end();
+}
+
+/* So is who owes credit, but found no room to say so: the peer waits for it */
+static void test_owing(uint64_t seed)
+{
+    node_t *node = &world_nodes[0];
+    region_t to;
+    stream_t stream, back;
+    vmp_conn_t *conn;
+
+    world_begin("wakeup of who owes credit", seed);
+    world_params.num_paths     = 1;
+    world_params.rx_window_min = 8;
+    world_params.rx_window_max = 8;
+    world_open(2);
+    region_make(&to, 1, 64, 2);
+    stream_open(&stream, 0, 1);
+    stream_open(&back, 1, 0);
+    stream_wait_paths(&stream, 1);
+    stream_wait_paths(&back, 1);
+    world_run(1000000);
+    stream_sim(&stream, 0)->delay = 3000000;
+    while (vmp_ep_put_short(&stream.ep, &seed, sizeof(seed),
+                            (uintptr_t)to.data, &to.rkey) == VMP_OK);
+
+    /* the first CREDIT takes the place that is kept for it */
+    conn = stream.ep.conn;
+    while (vmp_list_is_empty(&node->iface->owing)) {
+        stream_send(&back, SEND_SHORT, 16, NULL);
+        world_step();
+    }
+
+    while (stream_send(&back, SEND_SHORT, 16, NULL) == VMP_OK);
+    world_run(100000);
+    node->is_paused = 1;
+    VMP_CHECK(!vmp_list_is_empty(&node->iface->owing));
+    sleep_for_arrivals(node);
+    VMP_CHECK((node->iface->chunks == 0) && (node->iface->num_waiting == 0));
+    VMP_CHECK(vmp_list_is_empty(&node->iface->active));
+    VMP_CHECK(!vmp_list_is_empty(&node->iface->owing));
+    wake_node(node);
+    VMP_CHECK(vmp_list_is_empty(&node->iface->owing));
+    VMP_CHECK(conn->rx_told == (conn->rx_next + conn->rx_window));
+    node->is_paused = 0;
+    world_run(20000000);
+    stream_close(&back);
+    stream_close(&stream);
+    region_free(&to);
+    world_end();
+}
+
 static void run(uint64_t seed)
 {
     test_connect(seed);
@@ -427,6 +535,8 @@ static void run(uint64_t seed)
     test_budget(seed);
     test_waiting(seed);
     test_waiting_room(seed);
+    test_full_cq(seed);
+    test_owing(seed);
 }
 
 int main(void)
