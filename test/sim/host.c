@@ -190,3 +190,19 @@ void inst_close(inst_t *inst)
         buf_free(buf);
     }
 }
+
+void inst_ask_credit(inst_t *inst)
+{
+    vmp_iface_t *iface = inst->iface;
+    vmp_conn_t *conn;
+    vmp_link_t *link;
+
+    vmp_list_for_each(link, &iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        if ((conn->tx_path != NULL) &&
+            !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
+            conn->rx_ask = VMP_ASK_DUE;
+            vmp_list_add_once(&iface->owing, &conn->owing);
+        }
+    }
+}

@@ -20,6 +20,9 @@
 #define WORLD_PATIENCE   (10 * SEC)     /* virtual, without any progress */
 #define WORLD_SETTLE     (2 * MSEC)     /* until idle is idle */
 #define WORLD_BUSY       10000          /* polls in vain before sleep */
+#define WORLD_ASKERS     8              /* every 8th program asks for credit */
+#define WORLD_ASK        20             /* at every 20th poll of an interface */
+#define WORLD_ASK_MAX    1000           /* polls: then no more */
 #define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
 
 
@@ -203,6 +206,12 @@ static void host_poll(host_t *host)
     uint64_t now = sim_now();
     uint64_t max = (now - host->active) / 8;
     unsigned count;
+
+    if (((world.prog->seed % WORLD_ASKERS) == 0) &&
+        ((inst->num_polls % WORLD_ASK) == 0) &&
+        (inst->num_polls < WORLD_ASK_MAX) && (now < world.prog->end)) {
+        inst_ask_credit(inst);
+    }
 
     count = vmp_iface_progress(inst->iface);
     inspect_inst(inst);

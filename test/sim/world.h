@@ -225,6 +225,9 @@ void host_cleanup(host_t *host);
 void inst_open(host_t *host);
 void inst_close(inst_t *inst);
 
+/** Ask all peers for credit, as an interface with many of them does. */
+void inst_ask_credit(inst_t *inst);
+
 buf_t *buf_new(host_t *host, size_t size);
 
 /** Its operation is over: fill it with poison, which has to stay. */

@@ -118,6 +118,7 @@ static void test_frame_ranges(void)
     check_bad_frame(0, 0x22);               /* version 2 */
     check_bad_frame(0, 0x10);               /* type 0 */
     check_bad_frame(0, 0x14);               /* type 4 */
+    check_bad_frame(1, VMP_FRAME_SKIP_MAX + 1);
     check_bad_frame(2, VMP_MAX_PATHS);
     check_bad_frame(11, 0);                 /* incarnation 0 */
     check_bad_frame(15, 0);                 /* epoch 0 */

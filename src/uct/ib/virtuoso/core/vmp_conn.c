@@ -352,7 +352,10 @@ static void vmp_conn_report(vmp_conn_t *conn)
 /* The peer closed in good order, but too early? */
 static void vmp_conn_check_unfinished(vmp_conn_t *conn)
 {
-    uint64_t unread = conn->tx_sn - conn->tx_delivered;
+    uint64_t end    = (conn->tx_skip_end == conn->tx_sn) ? conn->tx_skip :
+                                                           conn->tx_sn;
+    uint64_t unread = (end > conn->tx_delivered) ?
+                      (end - conn->tx_delivered) : 0;
 
     if ((conn->outstanding > 0) || conn->is_asked) {
         vmp_log_at(vmp_log_failure_level, "peer %016" PRIx64 " closed its "

@@ -21,6 +21,14 @@
 #define VMP_BLOCK_FAILED  0x8           /**< Lost */
 
 
+/** Whether the peer was asked to give credit back. */
+typedef enum vmp_credit_ask {
+    VMP_ASK_NOT,
+    VMP_ASK_DUE,                        /**< Next CREDIT frame does */
+    VMP_ASK_SENT                        /**< No message came since */
+} vmp_credit_ask_t;
+
+
 /** The set of paths between two interfaces. */
 struct vmp_conn {
     uint64_t          peer_id;          /**< With role: key of the tree */
@@ -44,6 +52,8 @@ struct vmp_conn {
     uint64_t          tx_sn;            /**< Of the next message */
     uint64_t          tx_limit;         /**< SNs below may be sent */
     uint64_t          tx_delivered;     /**< SNs below were delivered */
+    uint64_t          tx_skip;          /**< The last skipped SNs, which no */
+    uint64_t          tx_skip_end;      /**< message has: from, up to below */
     uint64_t          up_mask;          /**< Paths that may send */
     uint64_t          eligible;         /**< Of these: with room */
     uint64_t          busy_mask;        /**< With operations in flight */
@@ -68,7 +78,9 @@ struct vmp_conn {
     uint64_t          rx_told;          /**< Highest limit sent */
     uint32_t          rx_window;        /**< Messages granted ahead */
     uint32_t          rx_earned;        /**< Consumed since it last grew */
+    uint64_t          rx_seen;          /**< rx_next when last looked at */
     uint32_t          rx_num_held;
+    uint8_t           rx_ask;           /**< vmp_credit_ask_t */
     vmp_rx_t          **rx_ring;        /**< rx_window_max; NULL: never used */
     vmp_link_t        owing;            /**< In iface->owing */
 

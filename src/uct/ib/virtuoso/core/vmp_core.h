@@ -288,6 +288,7 @@ typedef struct vmp_iface_counters {
     uint64_t rx_duplicate;      /**< Dropped: delivered before */
     uint64_t rx_bad_frame;      /**< Dropped: failed a check */
     uint64_t rx_copied_out;     /**< Held messages copied to free the SRQ */
+    uint64_t rx_returned;       /**< Credits that idle peers gave back */
     uint64_t tx_no_credit;      /**< Sends refused for want of credit */
     uint64_t conns_failed;
 } vmp_iface_counters_t;

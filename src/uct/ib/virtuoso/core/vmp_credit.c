@@ -7,6 +7,8 @@
 #include "vmp_credit.h"
 #include "vmp_post.h"
 
+#define VMP_CREDIT_LOOKS  4         /* connections at a time */
+
 
 void vmp_credit_init(vmp_conn_t *conn)
 {
@@ -25,34 +27,87 @@ void vmp_credit_cleanup(vmp_conn_t *conn)
     conn->rx_window           = 0;
 }
 
+/* Who was not heard of since the last look has no use for a large window */
+static void vmp_credit_look(vmp_conn_t *conn)
+{
+    if (conn->rx_next != conn->rx_seen) {
+        conn->rx_seen = conn->rx_next;
+        conn->rx_ask  = VMP_ASK_NOT;
+    } else if ((conn->rx_ask == VMP_ASK_NOT) && (conn->tx_path != NULL) &&
+               (conn->rx_window > conn->iface->params.rx_window_min) &&
+               !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
+        conn->rx_ask = VMP_ASK_DUE;
+        vmp_list_add_once(&conn->iface->owing, &conn->owing);
+    }
+}
+
+/* The pool is used up. It fills again from connections that were used once: a few
+ * are looked at each time, in turn. */
+static void vmp_credit_reclaim(vmp_conn_t *hungry)
+{
+    vmp_iface_t *iface = hungry->iface;
+    vmp_link_t *first  = iface->all.next;
+    vmp_conn_t *conn;
+    unsigned i;
+
+    for (i = 0; i < VMP_CREDIT_LOOKS; ++i) {
+        conn = vmp_container_of(iface->all.next, vmp_conn_t, all);
+        if ((i > 0) && (&conn->all == first)) {
+            return;
+        }
+
+        vmp_list_del(&conn->all);
+        vmp_list_add_tail(&iface->all, &conn->all);
+        if (conn != hungry) {
+            vmp_credit_look(conn);
+        }
+    }
+}
+
 void vmp_credit_grow(vmp_conn_t *conn)
 {
     vmp_iface_t *iface = conn->iface;
     uint32_t window    = conn->rx_window;
 
     conn->rx_earned = 0;
-    if (((window * 2) <= iface->params.rx_window_max) &&
-        ((iface->credit_used + window) <= iface->credit_pool)) {
+    if ((window * 2) > iface->params.rx_window_max) {
+        return;
+    }
+
+    if ((iface->credit_used + window) <= iface->credit_pool) {
         conn->rx_window    += window;
         iface->credit_used += window;
+    } else {
+        vmp_credit_reclaim(conn);
     }
 }
 
-/* CREDIT frames need no credit, and have a reserve of SQ and CQ slots and of
- * bounce buffers. Return 0, or -1: not now. */
-static int vmp_credit_send(vmp_conn_t *conn)
+void vmp_credit_returned(vmp_conn_t *conn, uint64_t num)
 {
-    vmp_path_t *path   = conn->tx_path;
     vmp_iface_t *iface = conn->iface;
+    uint32_t window    = iface->params.rx_window_min;
+
+    /* the peer has that much less, so the promise shrinks with the window */
+    if ((conn->rx_window > num) && ((conn->rx_window - num) > window)) {
+        window = conn->rx_window - num;
+    }
+
+    iface->counters.rx_returned += num;
+    iface->credit_used          -= conn->rx_window - window;
+    conn->rx_window              = window;
+    conn->rx_earned              = 0;
+    vmp_credit_owe(conn);
+}
+
+/* Post a frame without payload. Return 0, or -1: not now. */
+static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
+                           uint8_t am_id)
+{
+    vmp_iface_t *iface = path->conn->iface;
     vmp_buf_t *buf     = NULL;
     uint8_t frame[VMP_FRAME_HDR_LEN];
     unsigned flags;
     vmp_sge_t sge;
-
-    if ((path == NULL) || path->is_error || (path->rail->cq_avail == 0) ||
-        ((path->head - path->tail) >= (path->limit + 1))) {
-        return -1;
-    }
 
     sge.length = sizeof(frame);
     if (vmp_likely(iface->attr.max_inline >= sizeof(frame))) {
@@ -70,7 +125,7 @@ static int vmp_credit_send(vmp_conn_t *conn)
         flags    = 0;
     }
 
-    vmp_post_frame(path, (void*)(uintptr_t)sge.addr, VMP_FRAME_CREDIT, 0, 0);
+    vmp_post_frame(path, (void*)(uintptr_t)sge.addr, type, am_id, 0);
     flags |= vmp_post_moderate(path, 0, buf);
     if (vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags, &sge,
                            1) != 0) {
@@ -78,13 +133,58 @@ static int vmp_credit_send(vmp_conn_t *conn)
             vmp_buf_put(&iface->tx_bufs, buf);
         }
 
-        vmp_path_post_failed(path, VMP_WR_CREDIT);
+        vmp_path_post_failed(path, kind);
         return -1;
     }
 
-    vmp_post_end(path, flags, VMP_WR_CREDIT, NULL, buf, NULL, 0);
-    vmp_post_told(conn);
+    vmp_post_end(path, flags, kind, NULL, buf, NULL, 0);
+    vmp_post_told(path->conn);
     return 0;
+}
+
+/* CREDIT frames need no credit, and have a reserve of SQ and CQ slots and of
+ * bounce buffers. Return 0, or -1: not now. */
+static int vmp_credit_send(vmp_conn_t *conn)
+{
+    vmp_path_t *path = conn->tx_path;
+    uint8_t ask      = (conn->rx_ask == VMP_ASK_DUE) ? VMP_CREDIT_ASK : 0;
+
+    if ((path == NULL) || path->is_error || (path->rail->cq_avail == 0) ||
+        ((path->head - path->tail) >= (path->limit + 1)) ||
+        (vmp_credit_post(path, VMP_WR_CREDIT, VMP_FRAME_CREDIT, ask) != 0)) {
+        return -1;
+    }
+
+    if (ask) {
+        conn->rx_ask = VMP_ASK_SENT;
+    }
+
+    return 0;
+}
+
+void vmp_credit_give_back(vmp_conn_t *conn)
+{
+    uint64_t unused = conn->tx_limit - conn->tx_sn;
+    unsigned log;
+
+    /* who has no room for the answer uses its credit, or is asked again */
+    if (conn->block || (unused < 4) || !vmp_path_has_room(conn->tx_path)) {
+        return;
+    }
+
+    log = 63 - __builtin_clzll(unused / 2);
+    if ((log > VMP_FRAME_SKIP_MAX) ||
+        (vmp_credit_post(conn->tx_path, VMP_WR_SKIP, VMP_FRAME_SKIP,
+                         log) != 0)) {
+        return;
+    }
+
+    if (conn->tx_skip_end != conn->tx_sn) {
+        conn->tx_skip = conn->tx_sn;
+    }
+
+    conn->tx_sn      += 1ull << log;
+    conn->tx_skip_end = conn->tx_sn;
 }
 
 unsigned vmp_credit_progress(vmp_iface_t *iface)
@@ -98,7 +198,7 @@ unsigned vmp_credit_progress(vmp_iface_t *iface)
     vmp_list_for_each_safe(link, tmp, &iface->owing) {
         conn = vmp_container_of(link, vmp_conn_t, owing);
         owed = vmp_credit_limit(conn) - conn->rx_told;
-        if ((owed * 2) < conn->rx_window) {
+        if (((owed * 2) < conn->rx_window) && (conn->rx_ask != VMP_ASK_DUE)) {
             /* another frame has told it */
             vmp_list_del(link);
         } else if (vmp_credit_send(conn) == 0) {

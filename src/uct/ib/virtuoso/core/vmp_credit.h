@@ -16,8 +16,14 @@ void vmp_credit_init(vmp_conn_t *conn);
 /** Give the grant back to the pool. */
 void vmp_credit_cleanup(vmp_conn_t *conn);
 
-/** Enlarge a window that was used up. */
+/** Enlarge a window that was used up, or see to it that others give some back. */
 void vmp_credit_grow(vmp_conn_t *conn);
+
+/** The peer gave back `num` SNs, which were delivered as nothing. */
+void vmp_credit_returned(vmp_conn_t *conn, uint64_t num);
+
+/** The peer wants credit back: half of what is not used. */
+void vmp_credit_give_back(vmp_conn_t *conn);
 
 /** Send CREDIT frames to those that are owed one and got no other frame.
  *  Return how many. */
@@ -30,6 +36,16 @@ static inline uint64_t vmp_credit_limit(const vmp_conn_t *conn)
     return conn->rx_next + conn->rx_window;
 }
 
+/** The peer is to hear when much of its credit is used up. */
+static inline void vmp_credit_owe(vmp_conn_t *conn)
+{
+    if (((vmp_credit_limit(conn) - conn->rx_told) * 2 >= conn->rx_window) &&
+        !vmp_list_is_linked(&conn->owing) &&
+        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
+        vmp_list_add_tail(&conn->iface->owing, &conn->owing);
+    }
+}
+
 /** A message was delivered. */
 static inline void vmp_credit_consumed(vmp_conn_t *conn)
 {
@@ -37,11 +53,7 @@ static inline void vmp_credit_consumed(vmp_conn_t *conn)
         vmp_credit_grow(conn);
     }
 
-    if (((vmp_credit_limit(conn) - conn->rx_told) * 2 >= conn->rx_window) &&
-        !vmp_list_is_linked(&conn->owing) &&
-        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
-        vmp_list_add_tail(&conn->iface->owing, &conn->owing);
-    }
+    vmp_credit_owe(conn);
 }
 
 /** The peer delivered our SNs below `low`, of which these are the low bits. */

@@ -23,15 +23,20 @@
 
 typedef enum vmp_frame_type {
     VMP_FRAME_AM     = 1,       /**< A message with an SN */
-    VMP_FRAME_SKIP   = 2,       /**< Fills an SN with nothing */
+    VMP_FRAME_SKIP   = 2,       /**< Fills 2^am_id SNs with nothing */
     VMP_FRAME_CREDIT = 3        /**< No SN: only acknowledges and grants */
 } vmp_frame_type_t;
+
+#define VMP_FRAME_SKIP_MAX  20  /**< am_id of a SKIP */
+
+/** am_id of a CREDIT: give back some of the credit that you do not use */
+#define VMP_CREDIT_ASK      1
 
 /**
  * Header of every frame, VMP_FRAME_HDR_LEN bytes:
  *
  *   0  ver_type   u8   version << 4 | vmp_frame_type_t
- *   1  am_id      u8
+ *   1  am_id      u8   SKIP: log2 of how many; CREDIT: 0, or VMP_CREDIT_ASK
  *   2  path       u8   path index
  *   3  reserved   u8   0
  *   4  conn       u32  receiver's slot of the connection
@@ -90,7 +95,8 @@ static inline void vmp_frame_pack(void *buf, const vmp_frame_t *frame)
  * Read and check a frame of `byte_len` bytes as received.
  *
  * @return 0, or -1: too short, version or type unknown, path, incarnation or
- *         epoch out of range, or length is not that of the payload.
+ *         epoch out of range, too many skipped, or length is not that of the
+ *         payload.
  */
 static inline int vmp_frame_unpack(const void *buf, size_t byte_len,
                                    vmp_frame_t *frame)
@@ -119,7 +125,9 @@ static inline int vmp_frame_unpack(const void *buf, size_t byte_len,
         (frame->path >= VMP_MAX_PATHS) || (frame->incarn == 0) ||
         (frame->epoch == 0) ||
         (frame->length != byte_len - VMP_FRAME_HDR_LEN) ||
-        ((frame->type != VMP_FRAME_AM) && (frame->length != 0))) {
+        ((frame->type != VMP_FRAME_AM) && (frame->length != 0)) ||
+        ((frame->type == VMP_FRAME_SKIP) &&
+         (frame->am_id > VMP_FRAME_SKIP_MAX))) {
         return -1;
     }
 

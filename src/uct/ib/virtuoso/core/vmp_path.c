@@ -178,6 +178,7 @@ const char *vmp_wr_kind_str(unsigned kind)
 {
     static const char *const names[] = {
         [VMP_WR_CREDIT]    = "credit",
+        [VMP_WR_SKIP]      = "return of credit",
         [VMP_WR_NOP]       = "flush",
         [VMP_WR_AM]        = "message",
         [VMP_WR_PUT]       = "put",

@@ -15,6 +15,7 @@
 /** What a posted work request was. */
 typedef enum vmp_wr_kind {
     VMP_WR_CREDIT,                  /**< CREDIT frame */
+    VMP_WR_SKIP,                    /**< SKIP frame */
     VMP_WR_NOP,                     /**< To know that what is before is done */
     VMP_WR_AM,                      /**< Message */
     VMP_WR_PUT,                     /**< Put in one piece */

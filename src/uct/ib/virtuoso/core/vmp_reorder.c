@@ -11,15 +11,31 @@
 #include <stdlib.h>
 
 
+/* SNs that a frame fills */
+static uint64_t vmp_reorder_count(const vmp_rx_t *rx)
+{
+    return vmp_likely(rx->type == VMP_FRAME_AM) ? 1 : (1ull << rx->am_id);
+}
+
 static void vmp_reorder_deliver(vmp_conn_t *conn, vmp_rx_t *rx)
 {
+    uint64_t count;
+
     /* first the books: the callback may send, which tells the peer */
-    ++conn->rx_next;
-    vmp_credit_consumed(conn);
     if (vmp_likely(rx->type == VMP_FRAME_AM)) {
+        ++conn->rx_next;
+        vmp_credit_consumed(conn);
         vmp_rx_deliver(conn->iface, rx);
+        return;
+    }
+
+    count          = vmp_reorder_count(rx);
+    conn->rx_next += count;
+    vmp_rx_free(conn->iface, rx);
+    if (count == 1) {
+        vmp_credit_consumed(conn);
     } else {
-        vmp_rx_free(conn->iface, rx);
+        vmp_credit_returned(conn, count);
     }
 }
 
@@ -98,24 +114,28 @@ void vmp_reorder_recv(vmp_conn_t *conn, vmp_rx_t *rx, uint32_t low)
 {
     vmp_iface_t *iface = conn->iface;
     uint64_t sn        = vmp_sn_widen(conn->rx_next, low);
+    uint64_t last      = sn + vmp_reorder_count(rx) - 1;
+
+    if (vmp_unlikely((int64_t)(sn - conn->rx_next) < 0)) {
+        ++iface->counters.rx_duplicate;
+        vmp_rx_free(iface, rx);
+        return;
+    }
+
+    if (vmp_unlikely(last >= conn->rx_told)) {
+        ++iface->counters.rx_bad_frame;
+        /* dropped alone, it would be missed for ever */
+        vmp_error("peer %016" PRIx64 " sent message %" PRIu64 ", but may send "
+                  "those below %" PRIu64 ": the connection is lost; its "
+                  "program or ours is broken", conn->peer_id, last,
+                  conn->rx_told);
+        vmp_rx_free(iface, rx);
+        vmp_conn_fail(conn, VMP_ERR_IO_ERROR);
+        return;
+    }
 
     if (vmp_unlikely(sn != conn->rx_next)) {
-        if ((int64_t)(sn - conn->rx_next) < 0) {
-            ++iface->counters.rx_duplicate;
-            vmp_rx_free(iface, rx);
-        } else if (sn >= conn->rx_told) {
-            ++iface->counters.rx_bad_frame;
-            /* dropped alone, it would be missed for ever */
-            vmp_error("peer %016" PRIx64 " sent message %" PRIu64 ", but may "
-                      "send those below %" PRIu64 ": the connection is lost; "
-                      "its program or ours is broken", conn->peer_id, sn,
-                      conn->rx_told);
-            vmp_rx_free(iface, rx);
-            vmp_conn_fail(conn, VMP_ERR_IO_ERROR);
-        } else {
-            vmp_reorder_hold(conn, rx, sn);
-        }
-
+        vmp_reorder_hold(conn, rx, sn);
         return;
     }
 

@@ -250,6 +250,10 @@ static void vmp_rx_handle(vmp_iface_t *iface, vmp_rx_t *rx, uint32_t byte_len)
     vmp_credit_recv(conn, &frame);
     if (frame.type == VMP_FRAME_CREDIT) {
         vmp_rx_free(iface, rx);
+        if (vmp_unlikely(frame.am_id & VMP_CREDIT_ASK)) {
+            vmp_credit_give_back(conn);
+        }
+
         return;
     }
 
