@@ -251,7 +251,11 @@ void inspect_idle(inst_t *inst)
     inspect_books(inst);
     vmp_list_for_each(link, &iface->all) {
         conn  = vmp_container_of(link, vmp_conn_t, all);
-        held += conn->rx_num_held;
+        /* what a peer that closed left incomplete goes with the connection */
+        if (!(conn->block & VMP_BLOCK_CLOSED)) {
+            held += conn->rx_num_held;
+        }
+
         ++conns;
         for (i = 0; i < conn->num_paths; ++i) {
             if (conn->paths[i] != NULL) {
@@ -285,8 +289,8 @@ void inspect_idle(inst_t *inst)
     oracle_check((iface->tx_bufs.num_free + bufs) == iface->tx_bufs.total,
                  "leak", "host %u: %u of %u send buffers free, %u posted",
                  host, iface->tx_bufs.num_free, iface->tx_bufs.total, bufs);
-    oracle_check((iface->rx.pool.num_free + rail->srq_posted) ==
-                 iface->rx.pool.total, "leak", "host %u: %u of %u receive "
+    oracle_check((iface->rx.pool.num_free + rail->srq_posted +
+                  rail->rx_held) == iface->rx.pool.total, "leak", "host %u: %u of %u receive "
                  "buffers free, %u posted", host, iface->rx.pool.num_free,
                  iface->rx.pool.total, rail->srq_posted);
     oracle_check((rail->srq_posted + rail->srq_batch) > rail->srq_depth,

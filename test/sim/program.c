@@ -308,6 +308,11 @@ static void make_accidents(program_t *prog, uint64_t span)
         case ACT_LINK_LOSS:
             act->arg = rnd(30000);
             break;
+        case ACT_HELPER_STALL:
+            /* half of them longer than control waits before it repeats, and far
+             * shorter than the peer timeout */
+            act->size *= (act->size & 1) ? 1 : 200;
+            break;
         case ACT_NO_QP:
             if (!chance(25)) {
                 act->type = ACT_STALL;

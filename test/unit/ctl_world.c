@@ -319,11 +319,34 @@ void world_inject(unsigned n, const void *data, size_t length)
     node->deadline = vmp_ctl_progress(node->ctl, world.now);
 }
 
+/* When a node handles what is due now */
+static uint64_t node_time(const node_t *node, uint64_t time)
+{
+    return (time < node->still_until) ? node->still_until : time;
+}
+
+/* The next datagram is due: hand it over, or let it wait for its receiver */
+static void net_deliver(void)
+{
+    datagram_t *dgram = net;
+    node_t *node      = &world.nodes[dgram->node];
+
+    net = dgram->next;
+    if (node->ctl != NULL) {
+        if (node->still_until > world.now) {
+            net_add(dgram->node, dgram->data, dgram->length,
+                    node->still_until);
+        } else {
+            world_inject(dgram->node, dgram->data, dgram->length);
+        }
+    }
+    free(dgram);
+}
+
 void world_run(uint64_t duration)
 {
     uint64_t end = world.now + duration;
-    uint64_t next, drain;
-    datagram_t *dgram;
+    uint64_t next, drain, time;
     unsigned n;
 
     for (;;) {
@@ -337,9 +360,8 @@ void world_run(uint64_t duration)
                 drain = app_drain(n);
                 next  = (drain < next) ? drain : next;
             }
-            if (world.nodes[n].deadline < next) {
-                next = world.nodes[n].deadline;
-            }
+            time = node_time(&world.nodes[n], world.nodes[n].deadline);
+            next = (time < next) ? time : next;
         }
 
         if (next > end) {
@@ -349,18 +371,14 @@ void world_run(uint64_t duration)
 
         world.now = (next > world.now) ? next : world.now;
         if ((net != NULL) && (net->time <= world.now)) {
-            dgram = net;
-            net   = dgram->next;
-            if (world.nodes[dgram->node].ctl != NULL) {
-                world_inject(dgram->node, dgram->data, dgram->length);
-            }
-            free(dgram);
+            net_deliver();
             continue;
         }
 
         for (n = 0; n < WORLD_NODES; n++) {
             if ((world.nodes[n].ctl != NULL) &&
-                (world.nodes[n].deadline <= world.now)) {
+                (node_time(&world.nodes[n], world.nodes[n].deadline) <=
+                 world.now)) {
                 world.nodes[n].deadline =
                         vmp_ctl_progress(world.nodes[n].ctl, world.now);
                 VMP_CHECK(world.nodes[n].deadline > world.now);

@@ -85,6 +85,7 @@ typedef struct node {
     vmp_spsc_t      evs;
     uint64_t        id;
     uint64_t        deadline;               /**< Of vmp_ctl_progress() */
+    uint64_t        still_until;            /**< Its helper gets no CPU before */
     uint32_t        last_incarn;
     uint32_t        num_conns;              /**< Without GONE */
     app_conn_t      *conns[WORLD_SLOTS];

@@ -11,6 +11,7 @@
  */
 
 #include "ctl_world.h"
+#include "core/vmp_ctl_int.h"
 
 #include <string.h>
 
@@ -144,6 +145,45 @@ static void test_schedule(uint64_t seed)
     world_cleanup();
 }
 
+/* Helper threads that get no CPU for a while, longer than a repetition takes and
+ * shorter than the peer timeout, on a network that loses nothing: nobody is taken
+ * for dead */
+static void test_stalls(uint64_t seed)
+{
+    uint64_t busy[WORLD_NODES] = {0};
+    unsigned n, steps;
+    node_t *node;
+
+    world_init(seed);
+    world.dup       = world_rand(2) ? world_rand(300) : 0;
+    world.delay_max = world_rand(2) ? 100000 : 1 + world_rand(50 * MSEC);
+    for (n = 0; n < WORLD_NODES; n++) {
+        node_open(n, 0);
+    }
+
+    for (steps = 20 + world_rand(40); steps > 0; steps--) {
+        n    = world_rand(WORLD_NODES);
+        node = &world.nodes[n];
+        if (world_rand(2)) {
+            app_connect(n, world_rand(WORLD_NODES));
+        } else if (busy[n] <= world.now) {
+            node->still_until = world.now + VMP_CTL_RTO_MIN +
+                                world_rand(WORLD_TIMEOUT / 3);
+            /* in between it answers whoever asks */
+            busy[n]           = node->still_until + VMP_CTL_RTO_MAX +
+                                (VMP_CTL_RTO_MAX / 4);
+        }
+        world_run(world_rand(world_rand(4) ? 30 * MSEC : 500 * MSEC));
+    }
+
+    world_run(WORLD_TIMEOUT);
+    for (n = 0; n < WORLD_NODES; n++) {
+        VMP_CHECK(world.nodes[n].num_failed == 0);
+    }
+    converge();
+    world_cleanup();
+}
+
 
 /* Hostile input: datagrams seen before, changed in some places. Anything may
  * fail, but orderly. */
@@ -240,6 +280,9 @@ int main(void)
 
     for (i = 0; i < rounds; i++) {
         test_schedule(seed + i);
+    }
+    for (i = 0; i < rounds / 2; i++) {
+        test_stalls(seed + i);
     }
     for (i = 0; i < rounds / 4; i++) {
         test_hostile(seed + i);
