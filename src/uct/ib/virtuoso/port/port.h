@@ -278,7 +278,27 @@ int vmp_port_qp_connect(vmp_port_qp_t *qp, const vmp_port_qp_remote_t *remote);
 /** Move to ERR: every posted WR will complete, nothing more is received. */
 int vmp_port_qp_error(vmp_port_qp_t *qp);
 
+/**
+ * The responder's barrier (R6): whether it is over with what the peer posted to
+ * this QP, after vmp_port_qp_error(). Before that the NIC may still execute a
+ * request, however long it has been in ERR.
+ *
+ * @return 0: nothing takes effect any more. Else ns after which to ask again;
+ *         should the device say so earlier (LAST_WQE_REACHED), the helper calls
+ *         vmp_ctl_progress().
+ */
+uint64_t vmp_port_qp_settle(const vmp_port_qp_t *qp, uint64_t now);
+
+/** The next PSN that the responder expects, 24 bits: requests below were
+ *  executed, and nothing else (R7). To be asked after the barrier. Return 0, or
+ *  -1: this device does not know. */
+int vmp_port_qp_rq_psn(const vmp_port_qp_t *qp, uint32_t *psn_p);
+
 void vmp_port_qp_destroy(vmp_port_qp_t *qp);
+
+/** Address of a rail as it is now; it changes with the host's IP addresses. QPs
+ *  that were connected before a change have the old one for ever. */
+void vmp_port_rail_addr(vmp_port_t *port, unsigned rail, vmp_rail_addr_t *addr);
 
 #define VMP_CTL_MAX_LEN  512                /**< Bytes of a datagram */
 

@@ -90,6 +90,28 @@ typedef enum sim_fault {
 const char *sim_fault_str(sim_fault_t fault);
 
 
+/* What responders execute -------------------------------------------------- */
+
+typedef enum sim_exec_kind {
+    SIM_EXEC_SEND,
+    SIM_EXEC_WRITE,
+    SIM_EXEC_READ
+} sim_exec_kind_t;
+
+/** Packets of a request that took effect in the memory of the responder */
+typedef struct sim_exec {
+    sim_exec_kind_t kind;
+    vmp_port_t      *from;          /**< Requester; NULL: it is gone */
+    vmp_port_t      *at;            /**< Responder */
+    uint64_t        addr;           /**< In the responder's memory */
+    uint32_t        length;         /**< Bytes there */
+    uint32_t        offset;         /**< Of these in the message */
+    uint32_t        total;          /**< Bytes of the message */
+    uint64_t        wr_id;          /**< Of the requester; READ: 0 */
+    int             is_ghost;       /**< The requester's QP was in ERR */
+} sim_exec_t;
+
+
 /* Settings ---------------------------------------------------------------- */
 
 /** One direction of a link: settings, which may be changed at any time, and
@@ -101,6 +123,9 @@ typedef struct sim_link {
     uint64_t queue;             /**< Bytes that may wait; what comes then is
                                      dropped. 0: no limit */
     uint32_t loss;              /**< All packets */
+    uint32_t dup;               /**< RC packets that come twice, */
+    uint32_t late;              /**< or are kept back for up to late_ns, however */
+    uint64_t late_ns;           /**< long their QPs have been dead by then */
     uint32_t ud_loss;           /**< Of UD packets: lost in addition, */
     uint32_t ud_dup;            /**< repeated, */
     uint32_t ud_late;           /**< kept back for up to ud_late_ns, so that */
@@ -151,6 +176,23 @@ typedef struct sim_conf {
     uint64_t   qp_delay_step;   /**< ns: each QP of an interface has that much
                                      more delay than the one before: 0 */
 
+    /* Dying QPs (*), see sim_fault.c. Defaults are what soft-RoCE does */
+    uint64_t   err_delay;       /**< ns: at most, until a move to ERR takes
+                                     effect, and from then until the responder
+                                     stops to execute: 0 */
+    uint64_t   last_delay;      /**< ns: at most, from then until the device
+                                     says so (LAST_WQE_REACHED): 0 */
+    uint32_t   last_lost;       /**< Of a million QPs that never say so: 0 */
+    uint64_t   settle;          /**< ns after which vmp_port_qp_settle() does
+                                     not wait any longer: 100 ms */
+    uint32_t   srq_return;      /**< Of a million receive buffers of messages
+                                     that were half there: come back, flushed;
+                                     others are lost: 0 */
+    int        no_rq_psn;       /**< vmp_port_qp_rq_psn() does not know: 0 */
+    int        qpn_recycle;     /**< The lowest free QP number is taken: 0 */
+    uint32_t   rnr_false;       /**< Of a million messages: RNR NAK, whatever
+                                     the SRQ has: 0 */
+
     /* What the devices refuse (*) */
     uint64_t   post_fail_after; /**< So many posts until one fails; 0: never */
     uint64_t   qp_fail_after;   /**< The same for QP creation */
@@ -173,6 +215,11 @@ typedef struct sim_conf {
     int        (*datagram)(void *arg, vmp_port_t *port, const void *data,
                            size_t length);
     void       *datagram_arg;
+
+    /** Called when a responder has executed something, once for each run of
+     *  packets; may be NULL. (*) */
+    void       (*executed)(void *arg, const sim_exec_t *exec);
+    void       *executed_arg;
 
     /** Called when an application is about to arm, before the port looks; may
      *  be NULL. What it makes happen (sim_step()) is not seen by what the
@@ -307,6 +354,26 @@ unsigned sim_port_srq_posted(const vmp_port_t *port, unsigned rail);
 unsigned sim_port_num_qps(const vmp_port_t *port);
 
 
+/* Accidents --------------------------------------------------------------- */
+
+/** The device says that a port went up or down, whatever is true of it: control
+ *  hears of it when the helper runs. */
+void sim_port_rail_event(vmp_port_t *port, unsigned rail, int is_up);
+
+/** A NIC gets another address. What goes to the old one is lost, and so is what
+ *  QPs send that were connected before. See vmp_port_rail_addr(). */
+void sim_nic_new_address(unsigned nic);
+
+/**
+ * The process that has an MD is killed: at once its QPs, control QPs and memory
+ * regions are gone and their numbers free (sim_conf_t.qpn_recycle), and nothing
+ * is said to anybody. What was sent is on its way. The driver then makes the
+ * core free its memory (vmp_iface_destroy(), vmp_port_mem_dereg(),
+ * vmp_port_md_close()), of which the world notices nothing.
+ */
+void sim_process_kill(vmp_port_md_t *md);
+
+
 /* QPs --------------------------------------------------------------------- */
 
 typedef enum sim_qp_state {
@@ -324,6 +391,7 @@ typedef struct sim_qp {
     vmp_wc_status_t kill;       /**< Not SUCCESS: the next request that reaches
                                      the responder is not executed, and fails
                                      so; the QP goes to ERR */
+    uint8_t         kill_late;  /**< It is executed all the same */
     uint8_t         is_mute;    /**< Sends nothing and hears nothing, and no try
                                      is counted. It goes on with the timeout
                                      or post that follows the end of this */
@@ -340,6 +408,9 @@ typedef struct sim_qp {
     uint32_t        expected_psn;   /**< Responder: the next one */
     uint64_t        num_wrs;    /**< Ever posted */
     uint64_t        err_time;   /**< ns: move to ERR */
+    uint64_t        err_asked;  /**< ns: when the user asked for it; 0: never */
+    uint8_t         is_stopped; /**< In ERR, and executes nothing any more */
+    uint8_t         is_last;    /**< And the device has said so */
 } sim_qp_t;
 
 static inline sim_qp_t *sim_qp(vmp_port_qp_t *qp)
@@ -349,6 +420,10 @@ static inline sim_qp_t *sim_qp(vmp_port_qp_t *qp)
 
 /** The QP at the other end, or NULL if there is none (any more). */
 vmp_port_qp_t *sim_qp_peer(const vmp_port_qp_t *qp);
+
+/** It fails by itself, its oldest request with `status`. The other end hears
+ *  nothing of it. */
+void sim_qp_break(vmp_port_qp_t *qp, vmp_wc_status_t status);
 
 /** QP that now has a number, or NULL. */
 vmp_port_qp_t *sim_qp_find(unsigned nic, uint32_t qpn);

@@ -146,6 +146,9 @@ static void sim_happen(sim_ev_t *ev)
     case SIM_EV_QP_TIMER:
         sim_req_timer(vmp_container_of(ev, vmp_port_qp_t, timer));
         break;
+    case SIM_EV_QP_DEATH:
+        sim_qp_death(vmp_container_of(ev, vmp_port_qp_t, death));
+        break;
     case SIM_EV_NIC_TX:
         sim_nic_run(vmp_container_of(ev, sim_nic_t, tx_ev));
         break;

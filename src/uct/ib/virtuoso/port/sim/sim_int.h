@@ -32,6 +32,7 @@ typedef struct sim_wr  sim_wr_t;
 typedef enum sim_ev_type {
     SIM_EV_PKT,                     /* packets arrive */
     SIM_EV_QP_TIMER,
+    SIM_EV_QP_DEATH,                /* a QP's next step to its end */
     SIM_EV_NIC_TX,                  /* a NIC may send again */
     SIM_EV_HELPER,
     SIM_EV_ARM                      /* the deadline that was armed for */
@@ -144,6 +145,7 @@ struct sim_nic {
     vmp_port_qp_t *tx_head;         /* with something to send */
     vmp_port_qp_t *tx_tail;
     int           is_sending;
+    uint8_t       address;          /* how often it was changed */
 };
 
 sim_nic_t *sim_nic_of_addr(const vmp_rail_addr_t *addr);
@@ -178,6 +180,7 @@ struct sim_pkt {
     sim_nic_t      *dst;
     vmp_port_qp_t  *src_qp;         /* RC */
     uint32_t       dst_qpn;
+    uint8_t        dst_address;     /* see sim_nic_t */
     uint32_t       psn;             /* ACK, NAK: the next one expected */
     uint32_t       num;             /* packets; a READ counts as one */
     uint32_t       index;           /* of the first one in the message */
@@ -210,6 +213,7 @@ void sim_pkt_arrive(sim_pkt_t *pkt);
 
 struct vmp_port_md {
     vmp_link_t link;
+    int        is_killed;
     unsigned   num;
     sim_nic_t  *nics[VMP_MAX_RAILS];
 };
@@ -218,6 +222,7 @@ int sim_lkey_ok(const sim_nic_t *nic, uint32_t lkey, uint64_t addr,
                 size_t length, unsigned access);
 int sim_rkey_ok(const sim_nic_t *nic, uint32_t rkey, uint64_t addr,
                 size_t length, unsigned access);
+void sim_mem_kill(const vmp_port_md_t *md);
 void sim_mem_cleanup(void);
 
 
@@ -247,8 +252,12 @@ typedef struct sim_rail {
     uint8_t    *ahs;                /* by NIC */
 } sim_rail_t;
 
+#define SIM_RAIL_EVENTS  16
+
 struct vmp_port {
     unsigned          index;
+    vmp_port_md_t     *md;
+    int               is_killed;
     vmp_port_params_t params;       /* as granted */
     unsigned          num_rails;
     sim_rail_t        rails[VMP_MAX_RAILS];
@@ -265,6 +274,12 @@ struct vmp_port {
     sim_pkt_t         *inbox_head;
     sim_pkt_t         *inbox_tail;
     unsigned          inbox_num;
+
+    struct {
+        uint8_t       rail;
+        uint8_t       is_up;
+    }                 rail_events[SIM_RAIL_EVENTS];
+    unsigned          num_rail_events;
 
     unsigned          armed;        /* VMP_PORT_EVENT_*, SIM_ARMED */
     int               is_signaled;
@@ -335,6 +350,8 @@ struct vmp_port_qp {
     uint8_t              is_connected;  /* was RTR once */
     vmp_port_qp_remote_t remote;
     sim_nic_t            *dst;      /* NULL: nobody has that address */
+    uint8_t              address;   /* of its NIC, when it was connected */
+    sim_ev_t             death;
     sim_link_t           *out;      /* what it sends goes that way */
     uint32_t             mtu;       /* bytes */
     uint64_t             fifo;      /* arrival of the last one sent */
@@ -385,9 +402,21 @@ static inline uint32_t sim_psn_add(uint32_t psn, uint32_t n)
 void sim_qp_kick(vmp_port_qp_t *qp);
 void sim_nic_run(sim_nic_t *nic);
 
+/* sim_fault.c: the end of QPs, and accidents */
+int sim_qp_is_responding(const vmp_port_qp_t *qp);
+void sim_qp_fail_at(vmp_port_qp_t *qp);
+void sim_qp_stopping(vmp_port_qp_t *qp);
+void sim_qp_death(vmp_port_qp_t *qp);
+void sim_port_rail_events(vmp_port_t *port);
+void sim_executed(const vmp_port_qp_t *qp, const sim_pkt_t *pkt,
+                  sim_exec_kind_t kind, uint64_t addr, uint32_t skip);
+uint8_t sim_addr_address(const vmp_rail_addr_t *addr);
+
 /* To ERR: what is posted is flushed, but for the oldest WR, which ends so */
 void sim_qp_fail(vmp_port_qp_t *qp, vmp_wc_status_t status);
 void sim_qp_free(vmp_port_qp_t *qp);
+void sim_qp_quiet(vmp_port_qp_t *qp);
+void sim_qp_unlist(vmp_port_qp_t *qp);
 int sim_qp_is_live(const vmp_port_qp_t *qp, const char *what);
 
 /* The packet, or the send queue, lets go of it */

@@ -11,6 +11,7 @@
 /* NICs, the links between them, and packets on the way */
 
 #define SIM_CTL_PAYLOAD  16             /* bytes of ACK, NAK, READ request */
+#define SIM_NET          10
 
 
 static sim_pkt_t *pkt_pool;
@@ -56,13 +57,14 @@ void sim_nics_free(void)
     }
 }
 
-/* ::ffff:10.rail.host, as RoCEv2 over IPv4 has them */
+/* ::ffff:10.rail.host, as RoCEv2 over IPv4 has them; 11... when the address was
+ * changed */
 void sim_nic_addr(const sim_nic_t *nic, vmp_rail_addr_t *addr)
 {
     memset(addr, 0, sizeof(*addr));
     addr->gid[10] = 0xff;
     addr->gid[11] = 0xff;
-    addr->gid[12] = 10;
+    addr->gid[12] = SIM_NET + nic->address;
     addr->gid[13] = nic->rail;
     addr->gid[14] = nic->host >> 8;
     addr->gid[15] = nic->host & 0xff;
@@ -75,7 +77,7 @@ sim_nic_t *sim_nic_of_addr(const vmp_rail_addr_t *addr)
     unsigned host = (addr->gid[14] << 8) | addr->gid[15];
     unsigned rail = addr->gid[13];
 
-    if ((addr->gid[12] != 10) || (host >= sim_conf.hosts) ||
+    if ((addr->gid[10] != 0xff) || (host >= sim_conf.hosts) ||
         (rail >= sim_conf.rails)) {
         return NULL;
     }
@@ -83,9 +85,19 @@ sim_nic_t *sim_nic_of_addr(const vmp_rail_addr_t *addr)
     return &sim.nics[sim_nic(host, rail)];
 }
 
+uint8_t sim_addr_address(const vmp_rail_addr_t *addr)
+{
+    return addr->gid[12] - SIM_NET;
+}
+
 uint32_t sim_nic_qpn(sim_nic_t *nic, vmp_port_qp_t *qp, vmp_port_t *ud)
 {
     uint32_t i = nic->num_qpns;
+
+    if (sim_conf.qpn_recycle) {
+        for (i = 0; (i < nic->num_qpns) && ((nic->qps[i] != NULL) ||
+                                            (nic->uds[i] != NULL)); ++i);
+    }
 
     if (i == nic->max_qpns) {
         nic->max_qpns = (i == 0) ? 64 : i * 2;
@@ -98,7 +110,7 @@ uint32_t sim_nic_qpn(sim_nic_t *nic, vmp_port_qp_t *qp, vmp_port_t *ud)
 
     nic->qps[i] = qp;
     nic->uds[i] = ud;
-    nic->num_qpns++;
+    nic->num_qpns += (i == nic->num_qpns);
     return i + SIM_QPN_FIRST;
 }
 
@@ -363,7 +375,9 @@ uint64_t sim_link_send(sim_pkt_t *pkt, uint64_t extra, uint64_t *fifo_p)
 
     link->busy_until = left;
     time             = left + link->delay + sim_up_to(link->jitter) + extra;
-    if (fifo_p != NULL) {
+    if ((fifo_p != NULL) && sim_chance(link->late)) {
+        time += sim_up_to(link->late_ns);
+    } else if (fifo_p != NULL) {
         time    = (time > *fifo_p) ? time : *fifo_p;
         *fifo_p = time;
     } else if (sim_chance(link->ud_late)) {
@@ -377,6 +391,9 @@ uint64_t sim_link_send(sim_pkt_t *pkt, uint64_t extra, uint64_t *fifo_p)
     if ((fifo_p == NULL) && sim_chance(link->ud_dup)) {
         sim_pkt_launch(sim_pkt_part(pkt, 0, 1),
                        time + sim_up_to(link->ud_late_ns));
+    } else if ((fifo_p != NULL) && sim_chance(link->dup)) {
+        sim_pkt_launch(sim_pkt_part(pkt, 0, pkt->num),
+                       time + sim_up_to(link->late_ns));
     }
 
     sim_pkt_launch(pkt, time);
@@ -388,11 +405,12 @@ static void sim_pkt_arrive_rc(sim_pkt_t *pkt)
     vmp_port_qp_t *qp = sim_qp_find(pkt->dst->index, pkt->dst_qpn);
 
     if ((qp == NULL) || !qp->is_connected || (qp->dst != pkt->src) ||
-        ((qp->pub.state != SIM_QP_RTS) && (qp->pub.state != SIM_QP_RTR)) ||
         qp->pub.is_mute) {
         ++sim_counters.stray;
-    } else if (pkt->op <= SIM_READ) {
+    } else if ((pkt->op <= SIM_READ) && sim_qp_is_responding(qp)) {
         sim_resp_packet(qp, pkt);
+    } else if ((pkt->op <= SIM_READ) || (qp->pub.state != SIM_QP_RTS)) {
+        ++sim_counters.stray;
     } else {
         sim_req_packet(qp, pkt);
     }
@@ -406,6 +424,11 @@ void sim_pkt_arrive(sim_pkt_t *pkt)
 
     if (link->cuts != pkt->cuts) {
         sim_pkt_lose(pkt, &link->dropped_cut, "cut on the way");
+        return;
+    }
+
+    if (pkt->dst_address != pkt->dst->address) {
+        sim_pkt_lose(pkt, &sim_counters.stray, "nobody has that address");
         return;
     }
 

@@ -23,6 +23,7 @@ typedef struct sim_mr {
     uint64_t  addr;
     size_t    length;
     sim_nic_t *nic;                     /* NULL: free */
+    const vmp_port_md_t *md;            /* NULL: its process was killed */
     unsigned  access;
     uint32_t  gen;
     uint32_t  next_free;                /* index */
@@ -147,6 +148,7 @@ vmp_status_t vmp_port_mem_reg(vmp_port_md_t *md, void *address, size_t length,
         mrs[index].addr   = (uintptr_t)address;
         mrs[index].length = length;
         mrs[index].nic    = md->nics[i];
+        mrs[index].md     = md;
         mrs[index].access = access;
         if (access & (VMP_MEM_REMOTE_WRITE | VMP_MEM_REMOTE_ATOMIC)) {
             mrs[index].access |= VMP_MEM_LOCAL_WRITE;
@@ -196,6 +198,7 @@ int sim_lkey_ok(const sim_nic_t *nic, uint32_t lkey, uint64_t addr,
     const sim_mr_t *mr = &mrs[index];
 
     return (index > 0) && (index <= num_mrs) && (mr->nic == nic) &&
+           (mr->md != NULL) &&
            (mr->gen == (lkey & SIM_KEY_GEN_MASK)) && (addr >= mr->addr) &&
            (length <= mr->length) &&
            ((addr - mr->addr) <= (mr->length - length)) &&
@@ -207,6 +210,17 @@ int sim_rkey_ok(const sim_nic_t *nic, uint32_t rkey, uint64_t addr,
 {
     return (rkey & SIM_RKEY) &&
            sim_lkey_ok(nic, rkey & ~SIM_RKEY, addr, length, access);
+}
+
+void sim_mem_kill(const vmp_port_md_t *md)
+{
+    uint32_t i;
+
+    for (i = 1; i <= num_mrs; ++i) {
+        if ((mrs[i].nic != NULL) && (mrs[i].md == md)) {
+            mrs[i].md = NULL;
+        }
+    }
 }
 
 void sim_mem_cleanup(void)

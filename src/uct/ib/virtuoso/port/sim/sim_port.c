@@ -27,6 +27,10 @@ int sim_port_is_helper(const vmp_port_t *port, const char *what)
         return 1;
     }
 
+    if (port->is_killed) {
+        return 1;
+    }
+
     sim_fault(SIM_FAULT_THREAD, "h%u: %s outside of the helper",
               port->rails[0].nic->host, what);
     return 0;
@@ -114,6 +118,7 @@ vmp_status_t vmp_port_open(vmp_port_md_t *md, const vmp_port_params_t *params,
 
     port                 = sim_alloc(sizeof(*port));
     port->index          = sim.num_ports;
+    port->md             = md;
     port->params         = *params;
     port->num_rails      = params->num_rails;
     port->rng            = sim_mix(sim_mix(sim_conf.seed) + sim.num_ports);
@@ -157,7 +162,8 @@ void sim_port_free(vmp_port_t *port)
 
     for (i = 0; i < port->num_rails; ++i) {
         rail = &port->rails[i];
-        for (j = 0; (rail->nic != NULL) && (j < port->params.num_ud); ++j) {
+        for (j = 0; (rail->nic != NULL) && !port->is_killed &&
+             (j < port->params.num_ud); ++j) {
             rail->nic->uds[rail->ud_qpn[j] - SIM_QPN_FIRST] = NULL;
         }
 
@@ -176,7 +182,7 @@ void sim_port_free(vmp_port_t *port)
 
 void vmp_port_close(vmp_port_t *port)
 {
-    if ((port->ctl != NULL) || (port->num_qps > 0)) {
+    if (((port->ctl != NULL) || (port->num_qps > 0)) && !port->is_killed) {
         sim_fault(SIM_FAULT_LEAK, "h%u: interface closed with %u QPs left%s",
                   port->rails[0].nic->host, port->num_qps,
                   (port->ctl != NULL) ? ", before it was stopped" : "");
@@ -223,7 +229,7 @@ void sim_helper_wake(vmp_port_t *port)
 {
     uint64_t time;
 
-    if ((port->ctl != NULL) && !port->is_touched) {
+    if ((port->ctl != NULL) && !port->is_touched && !port->is_killed) {
         port->is_touched = 1;
         time             = sim.now + sim_conf.helper_delay +
                            sim_up_to(sim_conf.helper_jitter);
@@ -238,6 +244,7 @@ void sim_helper_run(vmp_port_t *port)
     ++sim_counters.helper_runs;
     sim.helped       = port;
     port->is_touched = 0;
+    sim_port_rail_events(port);
     while ((pkt = port->inbox_head) != NULL) {
         port->inbox_head = pkt->next;
         --port->inbox_num;
@@ -258,7 +265,7 @@ void sim_helper_run(vmp_port_t *port)
 void sim_port_stall_helper(vmp_port_t *port, uint64_t until)
 {
     port->stall_until = until;
-    if (port->ctl != NULL) {
+    if ((port->ctl != NULL) && !port->is_killed) {
         sim_helper_at(port, port->is_touched ? sim.now : port->deadline);
     }
 }
@@ -357,7 +364,7 @@ void sim_cq_push(vmp_port_qp_t *qp, int is_rx, uint64_t wr_id,
     uint32_t depth   = is_rx ? port->params.srq_depth : port->params.cq_depth;
     sim_cqe_t *cqe;
 
-    if (rail->is_broken) {
+    if (rail->is_broken || port->is_killed) {
         return;
     }
 

@@ -59,6 +59,7 @@ vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail_index)
     qp->tail       = &qp->head;
     qp->resp_tail  = &qp->resp_head;
     qp->timer.type = SIM_EV_QP_TIMER;
+    qp->death.type = SIM_EV_QP_DEATH;
     qp->timer_at   = SIM_NEVER;
     qp->next       = port->qps;
     if (port->qps != NULL) {
@@ -100,6 +101,7 @@ int vmp_port_qp_connect(vmp_port_qp_t *qp, const vmp_port_qp_remote_t *remote)
     qp->dst              = sim_nic_of_addr(&remote->addr);
     qp->mtu              = 128u << remote->mtu;
     qp->is_connected     = 1;
+    qp->address          = qp->nic->address;
     qp->pub.entropy      = remote->entropy;
     qp->pub.expected_psn = remote->rq_psn & SIM_PSN_MASK;
     qp->pub.una_psn      = remote->sq_psn & SIM_PSN_MASK;
@@ -176,12 +178,11 @@ static void sim_qp_unqueue(vmp_port_qp_t *qp)
     qp->is_queued = 0;
 }
 
-static void sim_qp_quiet(vmp_port_qp_t *qp)
+void sim_qp_quiet(vmp_port_qp_t *qp)
 {
     sim_qp_snapshot(qp);
     sim_qp_unqueue(qp);
     sim_ev_cancel(&qp->timer);
-    sim_resp_drop(qp);
     qp->timer_at = SIM_NEVER;
     qp->tx_wr    = NULL;
 }
@@ -201,6 +202,8 @@ void sim_qp_fail(vmp_port_qp_t *qp, vmp_wc_status_t status)
         sim_wr_retire(qp, status);
         status = VMP_WC_FLUSHED;
     }
+
+    sim_qp_stopping(qp);
 }
 
 int vmp_port_qp_error(vmp_port_qp_t *qp)
@@ -210,13 +213,17 @@ int vmp_port_qp_error(vmp_port_qp_t *qp)
         return -1;
     }
 
-    sim_qp_fail(qp, VMP_WC_FLUSHED);
+    sim_qp_fail_at(qp);
     return 0;
 }
 
 static void sim_qp_check_destroy(const vmp_port_qp_t *qp)
 {
-    if ((qp->port->ctl == NULL) || !qp->is_connected || qp->pub.is_stuck) {
+    uint64_t since = (qp->pub.err_asked > 0) ? qp->pub.err_asked :
+                                               qp->pub.err_time;
+
+    if ((qp->port->ctl == NULL) || !qp->is_connected || qp->pub.is_stuck ||
+        qp->port->is_killed) {
         return;
     }
 
@@ -227,11 +234,12 @@ static void sim_qp_check_destroy(const vmp_port_qp_t *qp)
     }
 
     if ((sim_conf.quarantine > 0) &&
-        ((qp->pub.state != SIM_QP_ERR) ||
-         ((sim.now - qp->pub.err_time) < sim_conf.quarantine))) {
-        sim_fault(SIM_FAULT_QUARANTINE, SIM_QP_FMT " was in ERR for %lu ns",
+        ((qp->pub.state != SIM_QP_ERR) || !qp->pub.is_stopped ||
+         ((sim.now - since) < sim_conf.quarantine))) {
+        sim_fault(SIM_FAULT_QUARANTINE, SIM_QP_FMT " was in ERR for %lu ns%s",
                   SIM_QP_ARG(qp), (qp->pub.state != SIM_QP_ERR) ? 0ul :
-                  (unsigned long)(sim.now - qp->pub.err_time));
+                  (unsigned long)(sim.now - since), qp->pub.is_stopped ? "" :
+                  ", and has not stopped");
     }
 }
 
@@ -245,7 +253,10 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
     }
 
     sim_qp_check_destroy(qp);
-    sim_qp_quiet(qp);
+    if (!port->is_killed) {
+        sim_qp_unlist(qp);
+    }
+
     qp->pub.state = SIM_QP_DESTROYED;
     sim_trace(SIM_QP_FMT " destroyed", SIM_QP_ARG(qp));
     while (qp->head != NULL) {
@@ -256,7 +267,6 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
     sim_cq_purge(qp);
     qp->rail->posted -= qp->pub.posted;
     qp->pub.posted    = 0;
-    qp->nic->qps[qp->pub.qpn - SIM_QPN_FIRST] = NULL;
     if (qp->prev == NULL) {
         port->qps = qp->next;
     } else {
@@ -271,8 +281,17 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
     qp->next = NULL;
     qp->prev = NULL;
     --port->num_qps;
-    --qp->nic->num_qps;
     --sim_counters.qps;
+}
+
+/* Nobody on the network finds it any more */
+void sim_qp_unlist(vmp_port_qp_t *qp)
+{
+    sim_qp_quiet(qp);
+    sim_resp_drop(qp);
+    sim_ev_cancel(&qp->death);
+    qp->nic->qps[qp->pub.qpn - SIM_QPN_FIRST] = NULL;
+    --qp->nic->num_qps;
 }
 
 void sim_qp_free(vmp_port_qp_t *qp)
@@ -364,6 +383,7 @@ sim_pkt_t *sim_qp_pkt(vmp_port_qp_t *qp, sim_op_t op, uint32_t psn)
     pkt->dst_qpn = qp->remote.qpn;
     pkt->psn     = psn;
     pkt->mtu     = qp->mtu;
+    pkt->dst_address = sim_addr_address(&qp->remote.addr);
     return pkt;
 }
 
@@ -380,7 +400,7 @@ void sim_qp_send(vmp_port_qp_t *qp, sim_pkt_t *pkt)
         nic->busy_until += (bytes * 1000000000ull) / sim_conf.nic_rate;
     }
 
-    if (pkt->dst == NULL) {
+    if ((pkt->dst == NULL) || (qp->address != qp->nic->address)) {
         sim_pkt_free(pkt);
         return;
     }

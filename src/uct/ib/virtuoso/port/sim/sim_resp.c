@@ -122,6 +122,13 @@ static int sim_resp_refuse(vmp_port_qp_t *qp, vmp_wc_status_t status)
     return -1;
 }
 
+/* The requester fails although it was executed, and nothing is said of it */
+static void sim_resp_fail_requester(const sim_pkt_t *pkt)
+{
+    ++sim_counters.qp_errors;
+    sim_qp_fail(pkt->src_qp, pkt->src_qp->pub.kill);
+}
+
 /* Payload of packets of a send or write into memory here */
 static int sim_resp_data(sim_pkt_t *pkt, uint32_t skip, uint8_t *dest)
 {
@@ -158,7 +165,7 @@ static int sim_resp_send(vmp_port_qp_t *qp, sim_pkt_t *pkt, uint32_t skip)
     uint64_t end    = ((uint64_t)pkt->index * pkt->mtu) + sim_pkt_payload(pkt);
 
     if (pkt->index + skip == 0) {
-        if (sim_ring_num(srq) == 0) {
+        if ((sim_ring_num(srq) == 0) || sim_chance(sim_conf.rnr_false)) {
             ++sim_counters.rnr_naks;
             qp->nak_sent = 1;
             sim_resp_answer(qp, SIM_NAK_RNR, qp->port->params.min_rnr_timer);
@@ -189,6 +196,7 @@ static int sim_resp_send(vmp_port_qp_t *qp, sim_pkt_t *pkt, uint32_t skip)
         return -1;
     }
 
+    sim_executed(qp, pkt, SIM_EXEC_SEND, qp->recv.sge.addr + offset, skip);
     if (pkt->index + pkt->num == pkt->total) {
         sim_cq_push(qp, 1, qp->recv.wr_id, VMP_WC_SUCCESS, pkt->length);
         qp->has_recv = 0;
@@ -210,8 +218,13 @@ static int sim_resp_write(vmp_port_qp_t *qp, sim_pkt_t *pkt, uint32_t skip)
         return sim_resp_refuse(qp, VMP_WC_REM_ACCESS);
     }
 
-    return sim_resp_data(pkt, skip, (uint8_t*)(uintptr_t)
-                         (pkt->remote_addr + offset));
+    if (sim_resp_data(pkt, skip, (uint8_t*)(uintptr_t)
+                      (pkt->remote_addr + offset)) != 0) {
+        return -1;
+    }
+
+    sim_executed(qp, pkt, SIM_EXEC_WRITE, pkt->remote_addr + offset, skip);
+    return 0;
 }
 
 static int sim_resp_read(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
@@ -222,6 +235,7 @@ static int sim_resp_read(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
         return sim_resp_refuse(qp, VMP_WC_REM_ACCESS);
     }
 
+    sim_executed(qp, pkt, SIM_EXEC_READ, pkt->remote_addr, 0);
     sim_resp_queue(qp, &(sim_resp_t){
         .op     = SIM_RESPONSE,
         .psn    = pkt->psn,
@@ -266,7 +280,8 @@ void sim_resp_packet(vmp_port_qp_t *qp, sim_pkt_t *pkt)
         return;
     }
 
-    if (pkt->src_qp->pub.kill != VMP_WC_SUCCESS) {
+    if ((pkt->src_qp->pub.kill != VMP_WC_SUCCESS) &&
+        (!pkt->src_qp->pub.kill_late || (pkt->op == SIM_READ))) {
         ++sim_counters.err_naks;
         sim_resp_answer(qp, SIM_NAK_ERR, pkt->src_qp->pub.kill);
         return;
@@ -291,6 +306,11 @@ void sim_resp_packet(vmp_port_qp_t *qp, sim_pkt_t *pkt)
     qp->nak_sent             = 0;
     qp->unacked             += pkt->num - skip;
     qp->pub.expected_psn     = sim_psn_add(pkt->psn, pkt->num);
+    if (pkt->src_qp->pub.kill != VMP_WC_SUCCESS) {
+        sim_resp_fail_requester(pkt);
+        return;
+    }
+
     if ((pkt->index + pkt->num == pkt->total) ||
         (qp->unacked >= SIM_ACK_EVERY)) {
         sim_resp_answer(qp, SIM_ACK, 0);

@@ -22,6 +22,10 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
     uint16_t sport;
 
     sim_port_is_helper(port, "ctl_send");
+    if (port->is_killed) {
+        return;
+    }
+
     ++sim_counters.ud_sent;
     if (length > VMP_CTL_MAX_LEN) {
         sim_fault(SIM_FAULT_LIMIT, "datagram of %zu bytes", length);
@@ -40,6 +44,7 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
     pkt->src               = rail->nic;
     pkt->dst               = dst;
     pkt->dst_qpn           = remote_qpn;
+    pkt->dst_address       = sim_addr_address(dest);
     pkt->total             = 1;
     pkt->mtu               = VMP_CTL_MAX_LEN;
     pkt->length            = length;

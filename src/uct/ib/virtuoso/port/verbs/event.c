@@ -98,11 +98,14 @@ static void vmp_verbs_handle_event(vmp_verbs_dev_t *dev, vmp_port_t *ports,
         vmp_error("%s: %s: the queue has overrun or the device failed",
                   dev->name, str);
         break;
+    case IBV_EVENT_QP_LAST_WQE_REACHED:
+        vmp_debug("%s: QP 0x%x: %s", dev->name, (unsigned)element, str);
+        vmp_verbs_qp_last(dev, ports, (uint32_t)element);
+        break;
     case IBV_EVENT_QP_FATAL:
     case IBV_EVENT_QP_REQ_ERR:
     case IBV_EVENT_QP_ACCESS_ERR:
     case IBV_EVENT_PATH_MIG_ERR:
-    case IBV_EVENT_QP_LAST_WQE_REACHED:
     case IBV_EVENT_COMM_EST:
         /* The completions tell */
         vmp_debug("%s: QP 0x%x: %s", dev->name, (unsigned)element, str);

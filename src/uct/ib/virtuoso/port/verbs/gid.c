@@ -217,3 +217,23 @@ vmp_status_t vmp_verbs_pkey_find(struct ibv_context *ctx, uint8_t port_num,
               attr->pkey_tbl_len);
     return VMP_ERR_INVALID_PARAM;
 }
+
+void vmp_port_rail_addr(vmp_port_t *port, unsigned rail_index,
+                        vmp_rail_addr_t *addr)
+{
+    const vmp_verbs_rail_t *rail = &port->rails[rail_index];
+    struct ibv_port_attr attr;
+    union ibv_gid gid;
+
+    *addr = rail->addr;
+    if ((port->fork_gen == vmp_verbs_fork_gen) &&
+        (ibv_query_gid(rail->dev->ctx, rail->port_num, rail->gid_index,
+                       &gid) == 0)) {
+        memcpy(addr->gid, gid.raw, sizeof(addr->gid));
+    }
+
+    if (!rail->is_roce && (port->fork_gen == vmp_verbs_fork_gen) &&
+        (ibv_query_port(rail->dev->ctx, rail->port_num, &attr) == 0)) {
+        addr->lid = attr.lid;
+    }
+}

@@ -17,6 +17,10 @@
 /** RNR is never the end of a path: flow control is the core's (rule R9). */
 #define VMP_VERBS_RNR_FOR_EVER  7
 
+/** ns from ERR, where a device raises no LAST_WQE_REACHED. Soft-RoCE raises it,
+ *  and executes nothing after the call returned (docs/protocol.md). */
+#define VMP_VERBS_SETTLE  500000000ul
+
 
 void vmp_verbs_fill_av(const vmp_port_t *port, const vmp_verbs_rail_t *rail,
                        const vmp_rail_addr_t *dest, uint32_t entropy,
@@ -71,7 +75,7 @@ vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail_index)
         return NULL;
     }
 
-    qp = malloc(sizeof(*qp));
+    qp = calloc(1, sizeof(*qp));
     if (qp == NULL) {
         vmp_error("%s: no memory for a QP", rail->name);
         return NULL;
@@ -95,6 +99,14 @@ vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail_index)
                   qp->qp->qp_num, strerror(ret), vmp_verbs_hint(ret));
         goto err_destroy;
     }
+
+    qp->prev_p = &port->qps;
+    qp->next   = port->qps;
+    if (qp->next != NULL) {
+        qp->next->prev_p = &qp->next;
+    }
+
+    port->qps = qp;
     return qp;
 
 err_destroy:
@@ -186,6 +198,49 @@ int vmp_port_qp_error(vmp_port_qp_t *qp)
                   strerror(ret), vmp_verbs_hint(ret));
         return -1;
     }
+
+    if (qp->err_time == 0) {
+        qp->err_time = vmp_verbs_now();
+    }
+    return 0;
+}
+
+void vmp_verbs_qp_last(const vmp_verbs_dev_t *dev, vmp_port_t *ports,
+                       uint32_t qpn)
+{
+    vmp_port_t *port;
+    vmp_port_qp_t *qp;
+
+    for (port = ports; port != NULL; port = port->next) {
+        for (qp = port->qps; qp != NULL; qp = qp->next) {
+            if ((qp->qp->qp_num == qpn) &&
+                (port->rails[qp->rail].dev == dev)) {
+                qp->is_last      = 1;
+                port->is_touched = 1;
+                return;
+            }
+        }
+    }
+}
+
+uint64_t vmp_port_qp_settle(const vmp_port_qp_t *qp, uint64_t now)
+{
+    uint64_t end = qp->err_time + VMP_VERBS_SETTLE;
+
+    return (qp->is_last || (now >= end)) ? 0 : end - now;
+}
+
+int vmp_port_qp_rq_psn(const vmp_port_qp_t *qp, uint32_t *psn_p)
+{
+    struct ibv_qp_init_attr init_attr;
+    struct ibv_qp_attr attr;
+
+    if ((qp->port->fork_gen != vmp_verbs_fork_gen) ||
+        (ibv_query_qp(qp->qp, &attr, IBV_QP_RQ_PSN, &init_attr) != 0)) {
+        return -1;
+    }
+
+    *psn_p = attr.rq_psn & 0xffffff;
     return 0;
 }
 
@@ -195,6 +250,11 @@ void vmp_port_qp_destroy(vmp_port_qp_t *qp)
 
     if (qp->port->fork_gen != vmp_verbs_fork_gen) {
         return; /* the parent's */
+    }
+
+    *qp->prev_p = qp->next;
+    if (qp->next != NULL) {
+        qp->next->prev_p = qp->prev_p;
     }
 
     ret = ibv_destroy_qp(qp->qp);

@@ -185,6 +185,7 @@ struct vmp_port {
     vmp_ctl_t           *ctl;           /**< NULL: not started */
     uint64_t            deadline;       /**< Of vmp_ctl_progress() */
     int                 is_touched;     /**< Progress is due now */
+    vmp_port_qp_t       *qps;
     vmp_port_t          *next;          /**< Helper's list */
 };
 
@@ -192,6 +193,10 @@ struct vmp_port {
 struct vmp_port_qp {
     struct ibv_qp *qp;
     vmp_port_t    *port;
+    vmp_port_qp_t *next;                /**< Of the port's [helper] */
+    vmp_port_qp_t **prev_p;             /**< Who points here */
+    uint64_t      err_time;             /**< Move to ERR, ns; 0: not yet */
+    int           is_last;              /**< LAST_WQE_REACHED came [helper] */
     uint8_t       rail;
 };
 
@@ -272,6 +277,11 @@ vmp_status_t vmp_verbs_pkey_find(struct ibv_context *ctx, uint8_t port_num,
 void vmp_verbs_fill_av(const vmp_port_t *port, const vmp_verbs_rail_t *rail,
                        const vmp_rail_addr_t *dest, uint32_t entropy,
                        struct ibv_ah_attr *av);
+
+
+/** A device says that the responder of one of its QPs has stopped. */
+void vmp_verbs_qp_last(const vmp_verbs_dev_t *dev, vmp_port_t *ports,
+                       uint32_t qpn);
 
 
 /* ah.c [helper] */
