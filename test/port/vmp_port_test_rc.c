@@ -25,6 +25,7 @@ typedef struct pair {
     vmp_port_qp_t *a;
     vmp_port_qp_t *b;
     uint32_t      entropy;
+    uint32_t      psn;                  /* first of what `a` sends */
 } pair_t;
 
 static vmp_port_t      *port;
@@ -136,6 +137,7 @@ static void do_connect_pair(vmp_ctl_t *unused, void *arg)
                         (uint32_t)vmp_port_random(port) & 0xffffff };
 
     (void)unused;
+    pair->psn = psn[0];
     pair->a = vmp_port_qp_create(port, 0);
     pair->b = vmp_port_qp_create(port, 0);
     CHECK((pair->a != NULL) && (pair->b != NULL));
@@ -436,6 +438,69 @@ static void test_flush(void)
     run_job(&ctl, do_destroy_qp, pair.a);
 }
 
+/** A question to a QP, and the answer */
+typedef struct ask {
+    vmp_port_qp_t *qp;
+    uint64_t      wait;
+    uint32_t      psn;
+} ask_t;
+
+static void do_settle(vmp_ctl_t *unused, void *arg)
+{
+    ask_t *ask = arg;
+
+    (void)unused;
+    ask->wait = vmp_port_qp_settle(ask->qp, vmp_port_now(port));
+}
+
+static void do_rq_psn(vmp_ctl_t *unused, void *arg)
+{
+    ask_t *ask = arg;
+
+    (void)unused;
+    CHECK(vmp_port_qp_rq_psn(ask->qp, &ask->psn) == 0);
+}
+
+static void do_rail_addr(vmp_ctl_t *unused, void *arg)
+{
+    (void)unused;
+    vmp_port_rail_addr(port, 0, arg);
+}
+
+/** The barrier of a responder, and what it executed. */
+static void test_settle(void)
+{
+    uint32_t packets = BUF_SIZE / (128u << attr.path_mtu);
+    vmp_sge_t sge    = src_sge(0, BUF_SIZE);
+    unsigned tries   = 0;
+    vmp_rail_addr_t addr;
+    ask_t ask;
+    vmp_wc_t wc;
+    pair_t pair;
+
+    connect_pair(&pair, 5678);
+    CHECK(vmp_port_post_write(pair.a, 1, VMP_POST_SIGNALED, &sge, 1,
+                              (uintptr_t)dst, dst_mem.rkey[0]) == 0);
+    poll_cq(0, &wc, 1);
+    CHECK(wc.status == VMP_WC_SUCCESS);
+    run_job(&ctl, do_qp_error, pair.b);
+    ask.qp = pair.b;
+    run_job(&ctl, do_settle, &ask);
+    for (; (ask.wait > 0) && (tries < 100); ++tries) {
+        sleep_ms(10);
+        run_job(&ctl, do_settle, &ask);
+    }
+
+    say("settled after %u tries", tries);
+    CHECK(ask.wait == 0);
+    run_job(&ctl, do_rq_psn, &ask);
+    CHECK(((ask.psn - pair.psn) & 0xffffff) == packets);
+    destroy_pair(&pair);
+
+    run_job(&ctl, do_rail_addr, &addr);
+    CHECK(memcmp(&addr, &attr.addr[0], sizeof(addr)) == 0);
+}
+
 void test_rc(vmp_port_md_t *md, int gid_index)
 {
     unsigned access = VMP_MEM_LOCAL_WRITE | VMP_MEM_REMOTE_READ |
@@ -468,6 +533,7 @@ void test_rc(vmp_port_md_t *md, int gid_index)
     test_many();
     test_bad_rkey();
     test_flush();
+    test_settle();
 
     CHECK(num_errors == 0);
     CHECK(vmp_port_mem_dereg(&src_mem) == VMP_OK);

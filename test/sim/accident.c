@@ -9,29 +9,106 @@
 
 #include "port/sim/sim.h"
 
+#define USEC  1000ull
+
 
 /*
  * What befalls a world: accidents begin and end at their times, and may lie
- * over each other. After each change the network is set anew to what the
- * program says and what the accidents under way make of it.
+ * over each other. After each change the network and the devices are set anew
+ * to what the program says and what the accidents under way make of it.
  */
-#define ACCIDENT_MAX  32                /* under way; more are left out */
+#define ACCIDENT_MAX  48                /* under way; more are left out */
 
 
 typedef struct accident {
-    const act_t *act;
-    uint64_t    until;                  /* ns */
+    fault_t       fault;
+    uint64_t      begin;                /* ns */
+    uint64_t      until;
+    vmp_port_qp_t *qp;                  /* MUTE */
 } accident_t;
 
 static accident_t accidents[ACCIDENT_MAX];
 static unsigned   num_accidents;
 
 
+/* Links -------------------------------------------------------------------- */
+
+/* Host and peer the same: everybody */
+static int is_between(const fault_t *fault, unsigned from, unsigned to,
+                      int is_one_way)
+{
+    return (fault->host == fault->peer) ||
+           ((fault->host == from) && (fault->peer == to)) ||
+           (!is_one_way && (fault->host == to) && (fault->peer == from));
+}
+
+static uint32_t max_of(uint32_t a, uint32_t b)
+{
+    return (a > b) ? a : b;
+}
+
+/* FLAP: cut first, then healed... */
+static int flap_is_cut(const accident_t *accident)
+{
+    uint64_t period = accident->fault.arg * USEC;
+
+    return (period == 0) || !(((sim_now() - accident->begin) / period) & 1);
+}
+
+/* Of one direction. Return 1 if it is cut. */
+static int accident_on_link(sim_link_t *link, const accident_t *accident,
+                            unsigned from, unsigned to)
+{
+    const fault_t *fault = &accident->fault;
+
+    if (!is_between(fault, from, to, (fault->kind == FAULT_ONE_WAY) ||
+                                     (fault->kind == FAULT_CTL_HOLE))) {
+        return 0;
+    }
+
+    switch (fault->kind) {
+    case FAULT_CUT:
+    case FAULT_ONE_WAY:
+    case FAULT_BLACKOUT:
+    case FAULT_OUTAGE:
+        return 1;
+    case FAULT_FLAP:
+        return flap_is_cut(accident);
+    case FAULT_SLOW:
+        link->rate = (link->rate * fault->arg) / 100;
+        return 0;
+    case FAULT_DELAY:
+        link->delay += fault->arg * USEC;
+        return 0;
+    case FAULT_LOSS:
+        link->loss = max_of(link->loss, fault->arg);
+        return 0;
+    case FAULT_TWICE:
+        link->dup     = max_of(link->dup, fault->arg);
+        link->late_ns = max_of(link->late_ns, 1000 * USEC);
+        return 0;
+    case FAULT_LATE:
+        link->late    = 20000;
+        link->late_ns = max_of(link->late_ns, fault->arg * USEC);
+        return 0;
+    case FAULT_CTL_HOLE:
+        link->ud_loss = 1000000;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int is_of_link(const fault_t *fault, unsigned index)
+{
+    return (fault->kind >= FAULT_BLACKOUT) ||
+           ((fault->link % world.prog->num_links) == index);
+}
+
 static void accident_link_conf(sim_link_t *link, unsigned index)
 {
     const program_t *prog   = world.prog;
     const prog_link_t *conf = &prog->links[index];
-    const act_t *act;
     unsigned i;
 
     link->rate       = conf->rate;
@@ -39,21 +116,35 @@ static void accident_link_conf(sim_link_t *link, unsigned index)
     link->jitter     = conf->jitter;
     link->queue      = conf->queue;
     link->loss       = conf->loss;
+    link->dup        = 0;
+    link->late       = 0;
+    link->late_ns    = 0;
     link->ud_loss    = prog->ud_loss * 1000;
     link->ud_dup     = prog->ud_dup * 1000;
     link->ud_late    = (prog->ud_jitter > 0) ? 300000 : 0;
     link->ud_late_ns = prog->ud_jitter;
-
     for (i = 0; i < num_accidents; ++i) {
-        act = accidents[i].act;
-        if ((act->type == ACT_LINK_LOSS) && (act->slot == index) &&
-            (act->arg > link->loss)) {
-            link->loss = act->arg;
-        } else if ((act->type == ACT_UD_LOSS) &&
-                   ((act->arg * 1000) > link->ud_loss)) {
-            link->ud_loss = act->arg * 1000;
+        if (accidents[i].fault.kind == FAULT_CTL_LOSS) {
+            link->ud_loss = max_of(link->ud_loss,
+                                   accidents[i].fault.arg * 1000);
         }
     }
+}
+
+static void accident_set_link(unsigned from, unsigned to, unsigned index)
+{
+    sim_link_t *link = sim_link(from, to, index);
+    int is_cut       = 0;
+    unsigned i;
+
+    accident_link_conf(link, index);
+    for (i = 0; i < num_accidents; ++i) {
+        if (is_of_link(&accidents[i].fault, index)) {
+            is_cut |= accident_on_link(link, &accidents[i], from, to);
+        }
+    }
+
+    sim_link_cut(link, is_cut);
 }
 
 static void accident_set_links(void)
@@ -65,23 +156,60 @@ static void accident_set_links(void)
     for (i = 0; i < world.prog->num_links; ++i) {
         for (from = 0; from < world.prog->num_hosts; ++from) {
             for (to = 0; to < world.prog->num_hosts; ++to) {
-                accident_link_conf(sim_link(from, to, i), i);
+                accident_set_link(from, to, i);
             }
+        }
+    }
+}
+
+
+/* Devices ------------------------------------------------------------------ */
+
+static void accident_set_devices(void)
+{
+    const fault_t *fault;
+    unsigned i;
+
+    sim_conf.qp_fail      = 0;
+    sim_conf.connect_fail = 0;
+    sim_conf.err_delay    = 0;
+    sim_conf.last_delay   = 0;
+    sim_conf.last_lost    = 0;
+    sim_conf.srq_return   = 0;
+    sim_conf.rnr_false    = 0;
+    for (i = 0; i < num_accidents; ++i) {
+        fault = &accidents[i].fault;
+        switch (fault->kind) {
+        case FAULT_NO_QP:
+            sim_conf.qp_fail = 1000000;
+            break;
+        case FAULT_NO_CONNECT:
+            sim_conf.connect_fail = fault->arg;
+            break;
+        case FAULT_LATE_ERR:
+            sim_conf.err_delay = fault->arg * USEC;
+            break;
+        case FAULT_LATE_LAST:
+            sim_conf.last_delay = fault->arg * USEC;
+            break;
+        case FAULT_NO_LAST:
+            sim_conf.last_lost = 1000000;
+            break;
+        case FAULT_BUFFER_BACK:
+            sim_conf.srq_return = 1000000;
+            break;
+        case FAULT_RNR:
+            sim_conf.rnr_false = fault->arg;
+            break;
+        default:
+            break;
         }
     }
 }
 
 static void accident_apply(void)
 {
-    unsigned i;
-
-    sim_conf.qp_fail = 0;
-    for (i = 0; i < num_accidents; ++i) {
-        if (accidents[i].act->type == ACT_NO_QP) {
-            sim_conf.qp_fail = 1000000;
-        }
-    }
-
+    accident_set_devices();
     if (world.prog->is_crowd) {
         /* too many links: all are copies of this, and stay so */
         accident_link_conf(&sim_conf.link, 0);
@@ -90,40 +218,149 @@ static void accident_apply(void)
     }
 }
 
+static vmp_port_qp_t *accident_qp(const fault_t *fault)
+{
+    const inst_t *inst = world.hosts[fault->host].inst;
+
+    return (inst == NULL) ? NULL :
+           sim_port_qp(inst->iface->port, fault->peer, fault->link);
+}
+
+static void accident_on_qp(accident_t *accident)
+{
+    const fault_t *fault = &accident->fault;
+    vmp_port_qp_t *qp    = accident_qp(fault);
+
+    accident->qp = qp;
+    if (qp == NULL) {
+        trace("  there is no such path");
+    } else if (fault->kind == FAULT_BREAK) {
+        sim_qp_break(qp, fault->arg);
+    } else if (fault->kind == FAULT_MUTE) {
+        sim_qp_mute(qp, 1);
+    } else {
+        sim_qp(qp)->kill      = fault->arg;
+        sim_qp(qp)->kill_late = (fault->kind == FAULT_EXECUTED);
+    }
+}
+
+static void accident_on_host(const fault_t *fault, uint64_t until)
+{
+    host_t *host = &world.hosts[fault->host];
+
+    if (fault->kind == FAULT_ADDRESS) {
+        sim_nic_new_address(host->index);
+        return;
+    }
+
+    if ((fault->kind == FAULT_STALL) || (fault->kind == FAULT_FREEZE)) {
+        host->stall_until = until;
+    }
+
+    if (host->inst == NULL) {
+        return;
+    }
+
+    if ((fault->kind == FAULT_HELPER) || (fault->kind == FAULT_FREEZE)) {
+        sim_port_stall_helper(host->inst->iface->port, until);
+    } else if (fault->kind == FAULT_KILL) {
+        host_kill(host);
+    } else if (fault->kind != FAULT_STALL) {
+        sim_port_rail_event(host->inst->iface->port, 0,
+                            fault->kind == FAULT_PORT_UP);
+    }
+}
+
+
+/* Beginning and end -------------------------------------------------------- */
+
 void accident_init(void)
 {
     num_accidents = 0;
     accident_apply();
 }
 
-void accident_begin(const act_t *act)
+/* R5, R8: whom it gives a reason to lose an endpoint */
+static void accident_is_cause(const fault_t *fault)
 {
-    host_t *host   = &world.hosts[act->host];
-    uint64_t until = sim_now() + act->size;
+    world.happened |= 1ull << fault->kind;
+    if (fault->kind == FAULT_OUTAGE) {
+        world.cause[fault->host][fault->peer] = 1;
+        world.cause[fault->peer][fault->host] = 1;
+    } else if ((fault->kind == FAULT_REFUSE) &&
+               ((fault->arg == VMP_WC_REM_ACCESS) ||
+                (fault->arg == VMP_WC_LOC_ERR))) {
+        world.cause[fault->host][fault->peer] = 1;
+    } else if ((fault->kind == FAULT_NO_QP) ||
+               (fault->kind == FAULT_NO_CONNECT)) {
+        world.may_fail = 1;             /* what has no path yet */
+    }
+}
 
-    if (act->type == ACT_STALL) {
-        host->stall_until = until;
-    } else if (act->type == ACT_HELPER_STALL) {
-        if (host->inst != NULL) {
-            sim_port_stall_helper(host->inst->iface->port, until);
-        }
-    } else if ((num_accidents < ACCIDENT_MAX) &&
-               (!world.prog->is_crowd || (act->type == ACT_NO_QP))) {
-        accidents[num_accidents].act     = act;
-        accidents[num_accidents++].until = until;
+void accident_begin(const fault_t *fault)
+{
+    accident_t accident = {
+        .fault = *fault,
+        .begin = sim_now(),
+        .until = sim_now() + fault->size
+    };
+
+    if ((num_accidents == ACCIDENT_MAX) ||
+        (world.prog->is_crowd && (fault->kind < FAULT_BREAK))) {
+        return;
+    }
+
+    if (world.prog->is_faulty) {
+        accident_is_cause(fault);
+    }
+
+    if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_MUTE)) {
+        accident_on_qp(&accident);
+    } else if (fault->kind >= FAULT_STALL) {
+        accident_on_host(fault, accident.until);
+    }
+
+    /* stalls end by themselves */
+    if (!fault_is_moment(fault->kind) && ((fault->kind < FAULT_STALL) ||
+                                          (fault->kind == FAULT_KILL))) {
+        accidents[num_accidents++] = accident;
         accident_apply();
     }
+}
+
+static void accident_over(const accident_t *accident)
+{
+    host_t *host = &world.hosts[accident->fault.host];
+
+    if ((accident->fault.kind == FAULT_MUTE) && (accident->qp != NULL)) {
+        sim_qp_mute(accident->qp, 0);
+    } else if ((accident->fault.kind == FAULT_KILL) && (host->inst == NULL)) {
+        inst_open(host);
+    }
+}
+
+static uint64_t accident_change(const accident_t *accident)
+{
+    uint64_t period = accident->fault.arg * USEC;
+    uint64_t next   = accident->until;
+
+    if ((accident->fault.kind == FAULT_FLAP) && (period > 0)) {
+        next = accident->begin +
+               ((((sim_now() - accident->begin) / period) + 1) * period);
+    }
+
+    return (next < accident->until) ? next : accident->until;
 }
 
 uint64_t accident_next(void)
 {
     uint64_t next = UINT64_MAX;
+    uint64_t time;
     unsigned i;
 
     for (i = 0; i < num_accidents; ++i) {
-        if (accidents[i].until < next) {
-            next = accidents[i].until;
-        }
+        time = accident_change(&accidents[i]);
+        next = (time < next) ? time : next;
     }
 
     return next;
@@ -133,17 +370,27 @@ void accident_end(int all)
 {
     uint64_t now = sim_now();
     unsigned num = 0;
+    int changes  = 0;
+    accident_t over;
     unsigned i;
 
     for (i = 0; i < num_accidents; ++i) {
+        changes |= (accidents[i].fault.kind == FAULT_FLAP);
         if (!all && (accidents[i].until > now)) {
             accidents[num++] = accidents[i];
+        } else {
+            over = accidents[i];
+            accident_over(&over);
         }
     }
 
     if (num != num_accidents) {
         trace("%u accidents are over", num_accidents - num);
         num_accidents = num;
+        changes       = 1;
+    }
+
+    if (changes) {
         accident_apply();
     }
 }

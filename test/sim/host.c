@@ -6,6 +6,7 @@
 
 #include "oracle.h"
 #include "trace.h"
+#include "port/sim/sim.h"
 #include "../common/vmp_content.h"
 
 #include <stdlib.h>
@@ -94,8 +95,12 @@ void buf_retire(buf_t *buf)
 
 /* Hosts -------------------------------------------------------------------- */
 
-static void region_init(host_t *host, region_t *region)
+static void region_open(host_t *host)
 {
+    region_t *region = calloc(1, sizeof(*region));
+
+    region->next = host->region;
+    host->region = region;
     region->host = host;
     region->size = world.prog->region_size;
     region->key  = ((uint64_t)host->index + 1) << 24;
@@ -110,28 +115,55 @@ static void region_init(host_t *host, region_t *region)
     region->rkey.key[0]   = region->mem.rkey[0];
 }
 
-void host_init(host_t *host, unsigned index)
+/* Devices and memory of a process */
+static void host_open(host_t *host)
 {
     char name[32];
     const char *names[] = {name};
 
+    snprintf(name, sizeof(name), "h%ur0", host->index);
+    oracle_check(vmp_port_md_open(names, 1, &host->md) == VMP_OK, "port",
+                 "no device %s", name);
+    region_open(host);
+}
+
+static void host_close(host_t *host)
+{
+    host_drop_poisoned(host, 0);
+    vmp_port_mem_dereg(&host->region->mem);
+    vmp_port_md_close(host->md);
+}
+
+void host_init(host_t *host, unsigned index)
+{
     host->index    = index;
     host->conf     = &world.prog->hosts[index];
     host->interval = host->conf->poll_ns;
-    snprintf(name, sizeof(name), "h%ur0", index);
-    oracle_check(vmp_port_md_open(names, 1, &host->md) == VMP_OK, "port",
-                 "no device %s", name);
-    region_init(host, &host->region);
+    host_open(host);
     inst_open(host);
+}
+
+void host_kill(host_t *host)
+{
+    trace("h%u is killed", host->index);
+    sim_process_kill(host->md);
+    inst_close(host->inst);
+    host_close(host);
+    host->region->is_gone = 1;
+    host_open(host);
 }
 
 void host_cleanup(host_t *host)
 {
-    host_drop_poisoned(host, 0);
-    vmp_port_mem_dereg(&host->region.mem);
-    free(host->region.data);
-    free(host->region.puts);
-    vmp_port_md_close(host->md);
+    region_t *region;
+
+    host_close(host);
+    while ((region = host->region) != NULL) {
+        host->region = region->next;
+        free(region->data);
+        free(region->puts);
+        free(region);
+    }
 }
 
 
@@ -142,11 +174,12 @@ void inst_open(host_t *host)
     vmp_iface_params_t params = world.prog->params;
     inst_t *inst              = calloc(1, sizeof(*inst));
 
-    inst->host  = host;
-    inst->gen   = host->num_insts++;
-    inst->next  = world.insts;
-    world.insts = inst;
-    host->inst  = inst;
+    inst->host   = host;
+    inst->region = host->region;
+    inst->gen    = host->num_insts++;
+    inst->next   = world.insts;
+    world.insts  = inst;
+    host->inst   = inst;
 
     params.port.rails[0].port_num = 1;
     params.num_paths  = host->conf->num_paths;

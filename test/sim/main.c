@@ -5,18 +5,24 @@
  */
 
 /*
- * Random programs over the core on the simulated port, judged by an oracle.
+ * Random programs over the core on the simulated port, judged by an oracle. Two
+ * programs: sim_core, and sim_fault with accidents by name.
+ *
+ *   sim_fault FILE   the program and the accidents that FILE describes
  *
  *   VMP_TEST_SEED    the first seed; "random" for a fresh one [1]
  *   VMP_TEST_ROUNDS  how many programs [10000, with sanitizers 1500]
  *   VMP_SIM_SEED     this program alone
  *   VMP_SIM_TRACE    1: what its applications do and see; 2: every packet, too;
  *                    3: the core's debug log, too
+ *   VMP_SIM_STRICT   1: also what is known not to work (expected.c) is an error
  *   VMP_SIM_OFF      leave these acts out, e.g. 3,7-12
- *   VMP_SIM_SHRINK   1: find a short program among those that fail like it
+ *   VMP_SIM_SHRINK   1: find a short program among those that fail like it. 0:
+ *                    sim_fault does not do so when one fails
  */
 
 #include "oracle.h"
+#include "driver.h"
 #include "shrink.h"
 #include "trace.h"
 
@@ -28,19 +34,51 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAIN_ROUNDS           10000
-#define MAIN_ROUNDS_SANITIZED 1500
+/* Programs after which each known failure has been seen */
+#define MAIN_ROUNDS_EXPECTED  1500
 
 
 static program_t main_prog;
+static int       main_is_many;
 
+
+/* How to see it again */
+void driver_replay(const program_t *prog)
+{
+    char list[4096];
+
+    if (driver.is_faulty) {
+        printf("VMP_SIM_TRACE=1 ./%s FILE, with these lines in FILE:\n",
+               driver.name);
+        scenario_print(prog);
+        return;
+    }
+
+    if (scenario_list(prog, list, sizeof(list))) {
+        printf("VMP_SIM_OFF=%s ", list);
+    }
+
+    printf("VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu ./%s\n",
+           (unsigned long)prog->seed, driver.name);
+}
+
+/* Begin anew, with this seed, to find a short one */
+static void main_exec_shrink(void)
+{
+    char seed[32];
+
+    snprintf(seed, sizeof(seed), "%lu", (unsigned long)main_prog.seed);
+    setenv("VMP_SIM_SEED", seed, 1);
+    setenv("VMP_SIM_SHRINK", "1", 1);
+    fflush(stdout);
+    execl("/proc/self/exe", driver.name, (char*)NULL);
+}
 
 void oracle_fail(const char *rule, const char *fmt, ...)
 {
-    const char *off = getenv("VMP_SIM_OFF");
     va_list ap;
 
-    printf("sim_core: seed %lu: rule \"%s\" is broken at %lu ns: ",
+    printf("%s: seed %lu: rule \"%s\" is broken at %lu ns: ", driver.name,
            (unsigned long)main_prog.seed, rule, (unsigned long)world_now());
     va_start(ap, fmt);
     vprintf(fmt, ap);
@@ -48,9 +86,12 @@ void oracle_fail(const char *rule, const char *fmt, ...)
     printf("\n");
     if (!shrink_is_child) {
         world_dump();
-        printf("replay: %s%s%sVMP_SIM_TRACE=1 VMP_SIM_SEED=%lu ./sim_core\n",
-               off ? "VMP_SIM_OFF=" : "", off ? off : "", off ? " " : "",
-               (unsigned long)main_prog.seed);
+        printf("replay: ");
+        driver_replay(&main_prog);
+        if (driver.is_faulty && main_is_many &&
+            vmp_check_env("VMP_SIM_SHRINK", 1)) {
+            main_exec_shrink();
+        }
     }
 
     fflush(stdout);
@@ -63,11 +104,10 @@ static void main_crash(int sig)
     char text[128];
     int len;
 
-    len = snprintf(text, sizeof(text), "\nsim_core: seed %lu: crashed by "
-                   "signal %d\nreplay: VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu "
-                   "./sim_core\n",
-                   (unsigned long)main_prog.seed, sig,
-                   (unsigned long)main_prog.seed);
+    len = snprintf(text, sizeof(text), "\n%s: seed %lu: crashed by signal %d\n"
+                   "replay: VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu ./%s\n",
+                   driver.name, (unsigned long)main_prog.seed, sig,
+                   (unsigned long)main_prog.seed, driver.name);
     len = write(STDOUT_FILENO, text, len);
     signal(sig, SIG_DFL);
     raise(sig);
@@ -84,12 +124,11 @@ static uint64_t main_first_seed(void)
     return vmp_check_env("VMP_TEST_SEED", 1);
 }
 
-static int main_one(uint64_t seed)
+static int main_one(void)
 {
-    program_make(&main_prog, seed);
     shrink_parse(&main_prog, getenv("VMP_SIM_OFF"));
     if (vmp_check_env("VMP_SIM_SHRINK", 0)) {
-        return shrink(&main_prog);
+        return (shrink(&main_prog) == 0) ? ORACLE_EXIT : 1;
     }
 
     if (trace_level > 0) {
@@ -98,30 +137,39 @@ static int main_one(uint64_t seed)
 
     world_run(&main_prog);
     program_free(&main_prog);
-    printf("sim_core: ok, seed %lu\n", (unsigned long)seed);
+    printf("%s: ok, seed %lu%s\n", driver.name, (unsigned long)main_prog.seed,
+           (world.prog->is_faulty && world.may_fail) ?
+           ": endpoints failed" : "");
     return 0;
 }
 
-static void main_many(uint64_t first, uint64_t rounds)
+static int main_many(uint64_t first, uint64_t rounds)
 {
     uint64_t i;
 
-    printf("sim_core: seeds %lu to %lu\n", (unsigned long)first,
+    printf("%s: seeds %lu to %lu\n", driver.name, (unsigned long)first,
            (unsigned long)(first + rounds - 1));
     fflush(stdout);
+    main_is_many = 1;
     for (i = 0; i < rounds; ++i) {
-        program_make(&main_prog, first + i);
+        program_make(&main_prog, first + i, driver.is_faulty);
         world_run(&main_prog);
         program_free(&main_prog);
     }
 
-    printf("sim_core: ok, %lu programs\n", (unsigned long)rounds);
+    if (driver.is_faulty && (rounds >= MAIN_ROUNDS_EXPECTED) &&
+        (expected_check() != 0)) {
+        return ORACLE_EXIT;
+    }
+
+    printf("%s: ok, %lu programs\n", driver.name, (unsigned long)rounds);
+    return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const char *sanitizers = getenv("VMP_SANITIZERS");
-    uint64_t rounds        = MAIN_ROUNDS;
+    uint64_t rounds        = driver.rounds;
 
     trace_level = vmp_check_env("VMP_SIM_TRACE", 0);
     if (trace_level > 2) {
@@ -131,7 +179,7 @@ int main(void)
     /* configure says "no" for none */
     if ((sanitizers != NULL) && (*sanitizers != '\0') &&
         (strcmp(sanitizers, "no") != 0)) {
-        rounds = MAIN_ROUNDS_SANITIZED;
+        rounds = driver.rounds_sanitized;
     } else {
         signal(SIGSEGV, main_crash);
         signal(SIGABRT, main_crash);
@@ -139,10 +187,16 @@ int main(void)
         signal(SIGFPE, main_crash);
     }
 
-    if (getenv("VMP_SIM_SEED") != NULL) {
-        return main_one(vmp_check_env("VMP_SIM_SEED", 0));
+    if (argc > 1) {
+        return (scenario_read(&main_prog, argv[1]) == 0) ? main_one() : 2;
     }
 
-    main_many(main_first_seed(), vmp_check_env("VMP_TEST_ROUNDS", rounds));
-    return 0;
+    if (getenv("VMP_SIM_SEED") != NULL) {
+        program_make(&main_prog, vmp_check_env("VMP_SIM_SEED", 0),
+                     driver.is_faulty);
+        return main_one();
+    }
+
+    return main_many(main_first_seed(),
+                     vmp_check_env("VMP_TEST_ROUNDS", rounds));
 }

@@ -4,9 +4,9 @@
 #
 # See file LICENSE for terms.
 #
-# Shows that sim_core bites: each patch in mutations/ breaks the core in one
-# place, and random programs have to find it by one of the oracle's rules. The
-# core as it is passes with the same programs.
+# Shows that sim_core and sim_fault bite: each patch in mutations/ breaks the
+# core, or the fabric below it, in one place, and random programs have to find it
+# by one of the oracle's rules. The core as it is passes with the same programs.
 #
 #   mutations.sh [NAME...]      these only
 
@@ -40,9 +40,12 @@ copy() {
 S    = src/uct/ib/virtuoso
 SRCS = $(wildcard $S/core/*.c $S/policy/*.c $S/port/sim/*.c test/sim/*.c)
 OBJS = $(SRCS:.c=.o)
+BOTH = $(filter-out test/sim/kind_%, $(OBJS))
 CFLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -w -MMD -I$S
-sim_core: $(OBJS)
-	$(CC) -o $@ $(OBJS)
+all: sim_core sim_fault
+sim_%: test/sim/kind_%.o $(BOTH)
+	$(CC) -o $@ $^
+.SECONDARY: $(OBJS)
 -include $(OBJS:.o=.d)
 END_MAKE
 }
@@ -57,7 +60,7 @@ check() {
         cat "$dir/out"
         return 1
     fi
-    if ! make -C "$dir" -s sim_core >"$dir/out" 2>&1; then
+    if ! make -C "$dir" -s "$(program_of "$name")" >"$dir/out" 2>&1; then
         echo "FAIL $name: does not compile"
         tail -n 5 "$dir/out"
         ret=1
@@ -68,11 +71,20 @@ check() {
     return $ret
 }
 
+# Accidents are needed to find those that have the name fault-...
+program_of() {
+    case $1 in
+        fault-*) echo sim_fault ;;
+        *) echo sim_core ;;
+    esac
+}
+
 run() {
     local dir=$1 name=$2 ret=0
 
-    VMP_TEST_SEED=1 VMP_TEST_ROUNDS=$programs \
-        timeout "$seconds" "$dir/sim_core" >"$dir/out" 2>&1 || ret=$?
+    VMP_TEST_SEED=1 VMP_TEST_ROUNDS=$programs VMP_SIM_SHRINK=0 \
+        timeout "$seconds" "$dir/$(program_of "$name")" >"$dir/out" 2>&1 ||
+        ret=$?
     if [ $ret -eq $broken ]; then
         echo "caught $name: $(sed -n \
             's/.*seed \([0-9]*\): rule \("[a-z-]*"\).*/rule \2, seed \1/p' \
@@ -112,15 +124,17 @@ command -v patch >/dev/null || {
 }
 
 copy "$work/0"
-make -C "$work/0" -s -j"$workers" sim_core
+make -C "$work/0" -s -j"$workers" all
 for ((i = 1; i < workers; ++i)); do
     cp -a "$work/0" "$work/$i"
 done
 
 # As it is: nothing to find
-cp "$work/0/sim_core" "$work/sim_core"
-VMP_TEST_SEED=1 VMP_TEST_ROUNDS=$programs timeout "$seconds" \
-    "$work/sim_core" >"$work/out" 2>&1 &
+cp "$work/0/sim_core" "$work/0/sim_fault" "$work"
+for program in sim_core sim_fault; do
+    VMP_TEST_SEED=1 VMP_TEST_ROUNDS=$programs timeout "$seconds" \
+        "$work/$program"
+done >"$work/out" 2>&1 &
 pids+=($!)
 for ((i = 0; i < workers; ++i)); do
     worker "$work/$i" "$i" "${names[@]}" &

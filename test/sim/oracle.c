@@ -56,8 +56,18 @@ static int is_am(const op_t *op)
 /* R5: what may be reported as lost at all */
 static int may_fail(const user_ep_t *ep)
 {
-    return world.prog->may_fail || ep->target->is_closed ||
-           ep->inst->is_closed;
+    unsigned from = ep->inst->host->index;
+    unsigned to   = ep->target->host->index;
+
+    if (world.may_fail || ep->target->is_closed || ep->inst->is_closed ||
+        (world.prog->is_faulty && world.cause[from][to])) {
+        return 1;
+    }
+
+    /* what is known not to work: the rest of the rules still holds */
+    world.may_fail = world.prog->is_faulty &&
+                     expected_failure(world.happened, "failure");
+    return world.may_fail;
 }
 
 static void done(op_t *op)
@@ -94,8 +104,9 @@ static void check_flushed(op_t *op, const op_t *flush)
     release_buf(op);
     if (is_put(op)) {
         shadow_check_put(op, "flush");
-    } else if (is_am(op) && (op->seq >= ep->flushed)) {
-        ep->flushed = op->seq + 1;
+    } else if (is_am(op)) {
+        exec_check_arrived(op, "flush");
+        ep->flushed = (op->seq >= ep->flushed) ? op->seq + 1 : ep->flushed;
     }
 }
 
@@ -136,6 +147,8 @@ static void check_done(op_t *op)
     done(op);
     if (is_put(op)) {
         shadow_check_put(op, "completion");
+    } else if (op->type == ACT_AM_ZCOPY) {
+        exec_check_arrived(op, "completion");
     } else if ((op->type == ACT_GET_ZCOPY) && (op->buf != NULL)) {
         buf_check(op->buf);
         shadow_check_get(op, op->buf->data);
@@ -231,10 +244,11 @@ void oracle_lost(user_ep_t *ep, vmp_status_t status)
 {
     oracle_check((status == VMP_ERR_CONNECTION_RESET) ||
                  (status == VMP_ERR_ENDPOINT_TIMEOUT) ||
-                 (world.prog->may_fail && (status != VMP_ERR_INVALID_PARAM)),
+                 ((world.prog->may_fail || world.prog->is_faulty) &&
+                  (status != VMP_ERR_INVALID_PARAM)),
                  "failure", "%s: a call returned %d", ep_str(ep), status);
-    oracle_check(may_fail(ep), "failure", "%s is lost (%d) without a cause",
-                 ep_str(ep), status);
+    oracle_check(ep->is_lost || may_fail(ep), "failure", "%s is lost (%d) "
+                 "without a cause", ep_str(ep), status);
     if (!ep->is_lost) {
         trace("  %s is lost: %d", ep_str(ep), status);
         ep->is_lost = 1;
@@ -444,11 +458,11 @@ static void check_delivered(const user_ep_t *ep)
 {
     uint32_t want = ep->num_msgs;
 
-    if (ep->target->is_closed || world.prog->may_fail) {
+    if (ep->target->is_closed || world.may_fail) {
         return;
     }
 
-    if (ep->inst->is_closed) {
+    if (ep->inst->is_closed || ep->is_lost) {
         want = ep->target->was_lossy ? 0 : ep->flushed;
     }
 
@@ -474,6 +488,6 @@ void oracle_end(void)
     }
 
     for (i = 0; i < world.prog->num_hosts; ++i) {
-        shadow_check_region(&world.hosts[i].region);
+        shadow_check_region(world.hosts[i].region);
     }
 }

@@ -12,8 +12,8 @@
 /**
  * What must hold, whatever a program does. Every check names the rule that was
  * broken: order, duplicate, lost, content, memory, get, fence, flush, cancel,
- * completion, pending, refusal, credit, sn, buffer, receive-buffer, failure,
- * leak, bound, wakeup, hang, port.
+ * completion, twice, ghost, pending, refusal, credit, sn, buffer,
+ * receive-buffer, failure, recovery, idle, leak, bound, wakeup, hang, port.
  */
 
 /** Say which rule was broken and how to see it again; ends the process. */
@@ -89,6 +89,18 @@ void shadow_check_get(const op_t *get, const void *data);
 
 /** A whole region */
 void shadow_check_region(const region_t *region);
+
+
+/* What the responders' NICs execute, exec.c */
+
+struct sim_exec;
+void exec_observe(void *arg, const struct sim_exec *exec);
+
+/** A message is at the NIC of its target: it was acknowledged. */
+void exec_check_arrived(const op_t *am, const char *rule);
+
+void exec_free_op(op_t *op);
+void exec_free_inst(inst_t *inst);
 
 
 /* White box, inspect.c */

@@ -18,7 +18,7 @@ static int is_rma(const op_t *op)
 
 static void choose_place(op_t *op)
 {
-    region_t *region = &op->ep->target->host->region;
+    region_t *region = op->ep->target->region;
 
     if (op->length > region->size) {
         op->length = region->size;
@@ -357,11 +357,14 @@ vmp_status_t post_op(op_t *op)
     uint64_t sn   = ep->ep.conn->tx_sn;
     vmp_status_t status;
 
-    op->seq    = is_am ? ep->num_msgs : 0;
-    op->epoch  = ep->epoch;
-    op->key    = ((uint64_t)op->id + 1) << 40;
-    op->posted = ++world.stamp;
-    status     = post_call(op);
+    op->sn          = sn;
+    op->peer_conn   = ep->ep.conn->peer_conn;
+    op->peer_incarn = ep->ep.conn->peer_incarn;
+    op->seq         = is_am ? ep->num_msgs : 0;
+    op->epoch       = ep->epoch;
+    op->key         = ((uint64_t)op->id + 1) << 40;
+    op->posted      = ++world.stamp;
+    status          = post_call(op);
     if (status < 0) {
         op->is_async = 0;
         oracle_check(ep->ep.conn->tx_sn == sn, "sn", "%s was refused, but used "

@@ -324,6 +324,58 @@ static void make_accidents(program_t *prog, uint64_t span)
     }
 }
 
+/* Work that goes on while accidents come and go, and RC that gives up soon */
+static void make_faulty(program_t *prog)
+{
+    unsigned factor = chance(50) ? 1 : rnd_size(1, 300);
+    unsigned i;
+
+    prog->params.port.timeout = 11 + rnd(4);    /* 8 to 67 ms */
+    for (i = 0; i < prog->num_acts; ++i) {
+        prog->acts[i].time *= factor;
+    }
+}
+
+static void make_faults(program_t *prog)
+{
+    unsigned num = 1 + rnd(chance(70) ? 3 : 10);
+    unsigned one = chance(40) ? 1 + rnd(FAULT_LAST) : 0;
+    unsigned kind;
+
+    for (; num > 0; --num) {
+        kind = (one > 0) ? one - 1 : rnd(FAULT_LAST);
+        if ((kind == FAULT_OUTAGE) && (one == 0)) {
+            kind = FAULT_BLACKOUT;      /* it excuses too much */
+        }
+
+        fault_random(&prog->faults[prog->num_faults++], kind, PROG_START,
+                     prog->num_hosts, prog->num_links, rnd);
+    }
+}
+
+void program_sort_faults(program_t *prog)
+{
+    fault_t *faults = prog->faults;
+    fault_t fault;
+    unsigned i, j;
+
+    for (i = 1; i < prog->num_faults; ++i) {
+        fault = faults[i];
+        for (j = i; (j > 0) && (faults[j - 1].time > fault.time); --j) {
+            faults[j] = faults[j - 1];
+        }
+
+        faults[j] = fault;
+    }
+
+    prog->end = prog->acts_end;
+    for (i = 0; i < prog->num_faults; ++i) {
+        if ((faults[i].time + faults[i].size) > prog->end) {
+            prog->end = faults[i].time + faults[i].size;
+        }
+    }
+}
+
 static int compare_acts(const void *ptr1, const void *ptr2)
 {
     const act_t *act1 = ptr1;
@@ -361,7 +413,7 @@ static void sort_acts(program_t *prog)
     }
 }
 
-void program_make(program_t *prog, uint64_t seed)
+void program_make(program_t *prog, uint64_t seed, int is_faulty)
 {
     uint64_t span;
     unsigned num;
@@ -370,7 +422,8 @@ void program_make(program_t *prog, uint64_t seed)
     rnd_init(&prog_rnd, seed);
     prog->seed      = seed;
     prog->run_seed  = seed ^ 0x5eed;
-    prog->is_crowd  = (rnd(200) == 0);
+    prog->is_faulty = is_faulty;
+    prog->is_crowd  = (rnd(200) == 0) && !is_faulty;
     prog->is_long   = (rnd(12) == 0);
     prog->num_hosts = prog->is_crowd ? 60 + rnd(240) : 2 + rnd(chance(70) ? 2 :
                                                                7);
@@ -393,8 +446,18 @@ void program_make(program_t *prog, uint64_t seed)
     make_endpoints(prog, span);
     make_ops(prog, span, num);
     make_lives(prog, span);
-    make_accidents(prog, span);
+    if (is_faulty) {
+        make_faulty(prog);
+    } else {
+        make_accidents(prog, span);
+    }
+
     sort_acts(prog);
+    prog->acts_end = prog->end;
+    if (is_faulty) {
+        make_faults(prog);
+        program_sort_faults(prog);
+    }
 }
 
 void program_free(program_t *prog)
@@ -475,6 +538,12 @@ void program_print(const program_t *prog)
                prog->hosts[i].idle_ns, prog->hosts[i].keep_percent,
                prog->hosts[i].pump_percent,
                prog->hosts[i].sleeps ? " sleeps" : "");
+    }
+
+    for (i = 0; i < prog->num_faults; ++i) {
+        if (!prog->faults[i].is_off) {
+            printf("  %s\n", fault_str(&prog->faults[i], str, sizeof(str)));
+        }
     }
 
     for (i = 0; i < prog->num_acts; ++i) {

@@ -7,6 +7,8 @@
 #ifndef VMP_SIM_PROGRAM_H_
 #define VMP_SIM_PROGRAM_H_
 
+#include "fault.h"
+
 #include "core/vmp_core.h"
 
 #include <stdint.h>
@@ -43,7 +45,7 @@ typedef enum act_type {
     ACT_IFACE_CLOSE,
     ACT_IFACE_OPEN,
 
-    /* accidents: at `host`, for `size` ns */
+    /* accidents, where there are none by name: `host`, for `size` ns */
     ACT_STALL,                          /* application computes */
     ACT_HELPER_STALL,                   /* helper thread gets no CPU */
     ACT_UD_LOSS,                        /* `arg` per 1000 datagrams lost, all */
@@ -97,6 +99,7 @@ typedef struct program {
     uint8_t            is_crowd;        /* many peers of host 0 */
     uint8_t            is_long;         /* until QPs are out of quarantine */
     uint8_t            may_fail;        /* endpoints may, without more reason */
+    uint8_t            is_faulty;       /* has accidents by name */
     uint32_t           ud_loss;         /* per 1000 datagrams */
     uint32_t           ud_dup;
     uint32_t           ud_jitter;       /* ns */
@@ -109,11 +112,19 @@ typedef struct program {
     act_t              *acts;
     unsigned           num_acts;
     unsigned           max_acts;
-    uint64_t           end;             /* ns: of the last act and accident */
+    fault_t            faults[FAULT_MAX];   /* by time */
+    unsigned           num_faults;
+    uint64_t           acts_end;        /* ns: of the last act */
+    uint64_t           end;             /* and of the last accident */
 } program_t;
 
 
-void program_make(program_t *prog, uint64_t seed);
+/** `is_faulty`: with random accidents by name in place of `ACT_STALL` and what
+ *  follows it. */
+void program_make(program_t *prog, uint64_t seed, int is_faulty);
+
+/** Bring accidents into the order of their times, and know when it ends. */
+void program_sort_faults(program_t *prog);
 void program_free(program_t *prog);
 
 /** Readable, one line an act. */

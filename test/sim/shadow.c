@@ -174,7 +174,7 @@ static void check(const region_t *region, const reader_t *reader,
     const op_t *put;
     uint32_t i;
 
-    if (length == 0) {
+    if ((length == 0) || region->is_gone) {
         return;
     }
 

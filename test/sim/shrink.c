@@ -4,6 +4,7 @@
  * See file LICENSE for terms.
  */
 
+#include "driver.h"
 #include "shrink.h"
 #include "trace.h"
 #include "world.h"
@@ -12,9 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SHRINK_SECONDS  20              /* of one try */
+#define SHRINK_TOTAL    120             /* s */
 
 
 int shrink_is_child;
@@ -72,33 +75,12 @@ static int try_run(const program_t *prog, char *text, size_t max)
     text[(len > 0) ? len : 0] = '\0';
 
     /* up to the rule's name: times and numbers change */
-    end = strstr(text, "is broken");
+    end = strstr(text, "is broken at");
     if (end != NULL) {
         *end = '\0';
     }
 
     return ret != 0;
-}
-
-static void print_off(const program_t *prog)
-{
-    const char *comma = "";
-    unsigned i;
-    unsigned j;
-
-    printf("VMP_SIM_OFF=");
-    for (i = 0; i < prog->num_acts; i = j) {
-        for (j = i; (j < prog->num_acts) && prog->acts[j].is_off; ++j);
-        if (j == i) {
-            ++j;
-        } else if (j == (i + 1)) {
-            printf("%s%u", comma, i);
-            comma = ",";
-        } else {
-            printf("%s%u-%u", comma, i, j - 1);
-            comma = ",";
-        }
-    }
 }
 
 /* Leave out `num` acts from `first` on. Return 1 if it still fails alike. */
@@ -130,8 +112,29 @@ static int try_without(program_t *prog, unsigned first, unsigned num,
     return 0;
 }
 
+/* The same with accident `i`: without it, or shorter */
+static void try_fault(program_t *prog, unsigned i, const char *want)
+{
+    fault_t *fault = &prog->faults[i];
+    fault_t old    = *fault;
+    char text[512];
+
+    fault->is_off = 1;
+    if (try_run(prog, text, sizeof(text)) && (strcmp(text, want) == 0)) {
+        return;
+    }
+
+    *fault      = old;
+    fault->size = old.size / 8;
+    if ((old.size > 0) && (!try_run(prog, text, sizeof(text)) ||
+                           (strcmp(text, want) != 0))) {
+        *fault = old;
+    }
+}
+
 int shrink(program_t *prog)
 {
+    time_t end    = time(NULL) + SHRINK_TOTAL;
     unsigned step = (prog->num_acts + 1) / 2;
     unsigned left = 0;
     char want[512];
@@ -142,8 +145,14 @@ int shrink(program_t *prog)
         return -1;
     }
 
+    for (i = 0; i < prog->num_faults; ++i) {
+        if (!prog->faults[i].is_off) {
+            try_fault(prog, i, want);
+        }
+    }
+
     for (; step > 0; step /= 2) {
-        for (i = 0; i < prog->num_acts; i += step) {
+        for (i = 0; (i < prog->num_acts) && (time(NULL) < end); i += step) {
             try_without(prog, i, ((prog->num_acts - i) < step) ?
                         (prog->num_acts - i) : step, want);
         }
@@ -153,9 +162,8 @@ int shrink(program_t *prog)
         left += !prog->acts[i].is_off;
     }
 
-    printf("shrink: %u of %u acts are left; replay: ", left, prog->num_acts);
-    print_off(prog);
-    printf(" VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu ./sim_core\n",
-           (unsigned long)prog->seed);
+    printf("%sis broken\nshrink: %u of %u acts are left; replay: ", want, left,
+           prog->num_acts);
+    driver_replay(prog);
     return 0;
 }

@@ -24,6 +24,8 @@
 #define WORLD_ASK        20             /* at every 20th poll of an interface */
 #define WORLD_ASK_MAX    1000           /* polls: then no more */
 #define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
+#define WORLD_IDLE_RUNS  500            /* of a helper, a second */
+#define WORLD_RECOVERY   (10 * SEC)     /* from the last accident's end */
 
 
 world_t world;
@@ -70,7 +72,8 @@ static void world_begin(const program_t *prog)
     unsigned i;
 
     memset(&world, 0, sizeof(world));
-    world.prog = prog;
+    world.prog     = prog;
+    world.may_fail = prog->may_fail;
     rnd_init(&world.rnd, prog->run_seed);
 
     sim_conf_init(&conf, prog->run_seed);
@@ -80,6 +83,8 @@ static void world_begin(const program_t *prog)
     conf.max_inline    = prog->inline_max;
     conf.max_sge       = prog->max_sge;
     conf.max_rd_atomic = prog->params.port.max_rd_atomic;
+    conf.executed      = exec_observe;
+    conf.qpn_recycle   = prog->is_faulty;
     conf.fault         = world_fault;
     conf.trace         = (trace_level > 1) ? world_trace : NULL;
     sim_begin(&conf);
@@ -96,6 +101,7 @@ static void world_free(void)
 
     while ((inst = world.insts) != NULL) {
         world.insts = inst->next;
+        exec_free_inst(inst);
         free(inst->ops);
         free(inst);
     }
@@ -106,6 +112,7 @@ static void world_free(void)
     }
 
     for (i = 0; i < world.num_ops; ++i) {
+        exec_free_op(world.ops[i]);
         free(world.ops[i]);
     }
 
@@ -126,6 +133,27 @@ static void act_open(const act_t *act, host_t *host)
     }
 }
 
+/* Accidents that have no name of their own */
+static void act_accident(const act_t *act)
+{
+    static const fault_kind_t kinds[] = {
+        [ACT_STALL]        = FAULT_STALL,
+        [ACT_HELPER_STALL] = FAULT_HELPER,
+        [ACT_UD_LOSS]      = FAULT_CTL_LOSS,
+        [ACT_LINK_LOSS]    = FAULT_LOSS,
+        [ACT_NO_QP]        = FAULT_NO_QP
+    };
+    fault_t fault = {
+        .kind = kinds[act->type],
+        .size = act->size,
+        .arg  = act->arg,
+        .host = act->host,
+        .link = act->slot
+    };
+
+    accident_begin(&fault);
+}
+
 static void act_do(const act_t *act)
 {
     host_t *host  = &world.hosts[act->host];
@@ -138,7 +166,7 @@ static void act_do(const act_t *act)
     }
 
     if (act->type >= ACT_FIRST_ACCIDENT) {
-        accident_begin(act);
+        act_accident(act);
     } else if (act->type == ACT_OPEN) {
         act_open(act, host);
     } else if (act->type == ACT_IFACE_OPEN) {
@@ -159,6 +187,22 @@ static void act_do(const act_t *act)
         host->close_mask |= 1u << act->slot;
     } else {
         app_close(ep);
+    }
+}
+
+static void world_faults(void)
+{
+    const program_t *prog = world.prog;
+    const fault_t *fault;
+    char str[128];
+
+    while ((world.next_fault < prog->num_faults) &&
+           (prog->faults[world.next_fault].time <= sim_now())) {
+        fault = &prog->faults[world.next_fault++];
+        if (!fault->is_off) {
+            trace("%s", fault_str(fault, str, sizeof(str)));
+            accident_begin(fault);
+        }
     }
 }
 
@@ -268,6 +312,11 @@ static uint64_t world_next(void)
         next = world.prog->acts[world.next_act].time;
     }
 
+    if ((world.next_fault < world.prog->num_faults) &&
+        (world.prog->faults[world.next_fault].time < next)) {
+        next = world.prog->faults[world.next_fault].time;
+    }
+
     for (i = 0; i < world.prog->num_hosts; ++i) {
         host = &world.hosts[i];
         if (host->inst == NULL) {
@@ -311,6 +360,7 @@ static void world_step(uint64_t end)
         sim_step(next - now);
     } else {
         accident_end(0);
+        world_faults();
         world_acts();
         world_polls();
     }
@@ -338,7 +388,7 @@ static int ep_is_settled(const user_ep_t *ep)
 static int stream_is_settled(const user_ep_t *ep)
 {
     return (ep->delivered == ep->num_msgs) || ep->target->is_closed ||
-           ep->inst->is_closed || ep->is_lost || world.prog->may_fail;
+           ep->inst->is_closed || ep->is_lost || world.may_fail;
 }
 
 static int world_is_settled(void)
@@ -402,13 +452,23 @@ static void world_blame(void)
     oracle_fail("flush", "an interface's flush does not end");
 }
 
-static void world_settle(void)
+/* Return -1 if it does not, as is known of these accidents */
+static int world_settle(void)
 {
     uint64_t stamp = world.stamp;
     uint64_t since = sim_now();
 
     while (!world_is_settled()) {
         world_step(sim_now() + MSEC);
+        if (world.prog->is_faulty &&
+            (sim_now() > (world.healed + WORLD_RECOVERY))) {
+            if (expected_failure(world.happened, "recovery")) {
+                return -1;
+            }
+
+            oracle_fail("recovery", "not everything has ended %llu s after "
+                        "the last accident", WORLD_RECOVERY / SEC);
+        }
         if (stamp != world.stamp) {
             stamp = world.stamp;
             since = sim_now();
@@ -416,6 +476,8 @@ static void world_settle(void)
             world_blame();
         }
     }
+
+    return 0;
 }
 
 static void world_flush_all(void)
@@ -431,15 +493,43 @@ static void world_flush_all(void)
     }
 }
 
+/* Who has nothing to do does little: no timer was forgotten */
+static void world_check_quiet(void)
+{
+    uint64_t runs[WORLD_MAX_FAULTY] = {0};
+    const host_t *host;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host    = &world.hosts[i];
+        runs[i] = (host->inst == NULL) ? 0 :
+                  sim_port_helper_runs(host->inst->iface->port);
+    }
+
+    world_run_until(sim_now() + SEC);
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        host = &world.hosts[i];
+        oracle_check((host->inst == NULL) ||
+                     (sim_port_helper_runs(host->inst->iface->port) <=
+                      (runs[i] + WORLD_IDLE_RUNS)), "idle", "host %u: its "
+                     "helper runs more than %u times in a second with nothing "
+                     "to do", i, WORLD_IDLE_RUNS);
+    }
+}
+
 static void world_end(void)
 {
     host_t *host;
     unsigned i;
 
     world.is_ending = 1;
+    world.healed    = sim_now();
     accident_end(1);
     world_flush_all();
-    world_settle();
+    if (world_settle() != 0) {
+        return;
+    }
+
     world_run_until(sim_now() + WORLD_SETTLE);
     oracle_end();
     for (i = 0; i < world.prog->num_hosts; ++i) {
@@ -450,12 +540,19 @@ static void world_end(void)
         }
     }
 
-    world_run_until(sim_now() + WORLD_SETTLE);
+    /* what a failed connection had comes back when its QPs are destroyed */
+    world_run_until(sim_now() + (world.prog->is_faulty ? WORLD_LONG :
+                                                         WORLD_SETTLE));
     for (i = 0; i < world.prog->num_hosts; ++i) {
         host = &world.hosts[i];
         if (host->inst != NULL) {
             inspect_idle(host->inst);
         }
+    }
+
+    if (world.prog->is_faulty) {
+        inspect_long();
+        world_check_quiet();
     }
 }
 

@@ -16,6 +16,7 @@
 #define WORLD_POISON    0xdb
 #define WORLD_CANARY    16              /* bytes around a buffer */
 #define WORLD_IDS_LEN   8               /* bytes */
+#define WORLD_MAX_FAULTY 16             /* hosts, with accidents by name */
 
 typedef struct host    host_t;
 typedef struct inst    inst_t;
@@ -23,6 +24,8 @@ typedef struct user_ep user_ep_t;
 typedef struct op      op_t;
 typedef struct region  region_t;
 typedef struct kept    kept_t;
+typedef struct arrived arrived_t;
+typedef struct piece   piece_t;
 
 
 /** Registered local memory of an operation */
@@ -65,6 +68,10 @@ struct op {
     uint64_t   key;                     /* Contents */
     uint64_t   posted;                  /* world_stamp */
     uint64_t   completed;               /* Same; 0: not */
+    uint32_t   peer_conn;               /* AM: as its frame names it */
+    uint32_t   peer_incarn;
+    uint32_t   sn;
+    piece_t    *pieces;                 /* Put: what was executed of it */
     buf_t      *buf;
 };
 
@@ -109,6 +116,7 @@ struct inst {
     inst_t           *next;
     host_t           *host;
     unsigned         gen;
+    region_t         *region;           /* Its host's */
     vmp_iface_t      *iface;            /* NULL: closed */
     vmp_iface_attr_t attr;
     int              is_closed;
@@ -119,6 +127,7 @@ struct inst {
     op_t             **ops;             /* Accepted, by `posted` */
     uint32_t         num_ops;
     uint32_t         max_ops;
+    arrived_t        *arrived;          /* At its NIC, see exec.c */
     kept_t           *kept;
     unsigned         num_kept;
     buf_t            *orphans;          /* Theirs until the interface closes */
@@ -128,7 +137,9 @@ struct inst {
 
 /** Memory that peers write and read */
 struct region {
+    region_t   *next;
     host_t     *host;
+    int        is_gone;                 /* Its process was killed */
     uint8_t    *data;
     uint32_t   size;
     uint32_t   bump;                    /* Where the next put goes */
@@ -148,7 +159,7 @@ struct host {
     inst_t            *inst;            /* NULL: none open */
     unsigned          num_insts;
     user_ep_t         *slots[PROG_MAX_SLOTS];
-    region_t          region;
+    region_t          *region;          /* Of its process; older ones follow */
     buf_t             *poisoned;        /* Nobody may touch them any more */
     unsigned          num_poisoned;
     uint64_t          next_poll;
@@ -174,6 +185,12 @@ typedef struct world {
     unsigned        num_ops;
     unsigned        max_ops;
     unsigned        next_act;
+    unsigned        next_fault;
+    uint64_t        happened;           /* Accidents, 1 << fault_kind_t */
+    uint64_t        healed;             /* When the last one ended, ns */
+    int             may_fail;           /* Endpoints may, without more reason */
+    uint8_t         cause[WORLD_MAX_FAULTY][WORLD_MAX_FAULTY];
+                                        /* May lose endpoints from, to */
     uint64_t        steps;
     int             is_ending;          /* All healed: everything completes */
 } world_t;
@@ -209,7 +226,7 @@ void *world_grow(void *array, uint32_t num, uint32_t *max_p);
 /* accident.c */
 
 void accident_init(void);
-void accident_begin(const act_t *act);
+void accident_begin(const fault_t *fault);
 
 /** When one ends, ns; UINT64_MAX: none is under way. */
 uint64_t accident_next(void);
@@ -221,6 +238,9 @@ void accident_end(int all);
 /* host.c: hosts, their interfaces and memory */
 
 void host_init(host_t *host, unsigned index);
+
+/** Its process is killed; another one has not begun yet. */
+void host_kill(host_t *host);
 void host_cleanup(host_t *host);
 void inst_open(host_t *host);
 void inst_close(inst_t *inst);

@@ -142,6 +142,43 @@ static void test_closed_owes_nothing(uint64_t seed)
     world_end();
 }
 
+/* A closed peer left a gap: what waits behind it goes with the connection, not
+ * with the endpoint that may stay for long */
+static void test_closed_with_gap(uint64_t seed)
+{
+    stream_t streams[2];
+    vmp_conn_t *conn;
+    unsigned i;
+
+    world_begin("closed with a gap", seed);
+    world_params.num_paths     = 2;
+    world_params.policy        = "rr";
+    world_params.spread_thresh = 0;
+    world_open(2);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 1, 0);
+    stream_wait_paths(&streams[0], 2);
+    stream_wait_paths(&streams[1], 2);
+    stream_sim(&streams[1], 0)->is_mute = 1;
+    for (i = 0; i < 6; ++i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    world_run(1000000);
+    conn = streams[0].ep.conn;
+    VMP_CHECK(conn->rx_num_held > 0);
+    stream_close(&streams[1]);
+    vmp_iface_destroy(world_nodes[1].iface);
+    world_nodes[1].iface = NULL;
+    world_run(5000000000ul);
+    VMP_CHECK(conn->is_gone && (streams[0].ep.conn == conn));
+    VMP_CHECK((conn->rx_num_held == 0) &&
+              (world_nodes[0].iface->rails[0].rx_held == 0));
+    stream_close(&streams[0]);
+    world_run(1000000);
+    world_end();
+}
+
 static int lose_rtu(void *arg, vmp_port_t *port, const void *data,
                     size_t length)
 {
@@ -453,6 +490,7 @@ static void run(uint64_t seed)
     test_stray_connect(seed);
     test_overrun(seed);
     test_closed_owes_nothing(seed);
+    test_closed_with_gap(seed);
     test_closed_before_up(seed);
     test_late_ep(seed, 0);
     test_late_ep(seed, 1);

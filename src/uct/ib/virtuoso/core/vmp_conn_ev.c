@@ -6,6 +6,7 @@
 
 #include "vmp_conn.h"
 #include "vmp_credit.h"
+#include "vmp_reorder.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -197,6 +198,8 @@ static void vmp_conn_gone(vmp_conn_t *conn)
     conn->iface->conns[conn->slot] = NULL;
     conn->is_gone                  = 1;
     vmp_conn_leave_tree(conn);
+    /* what they waited for never comes, but endpoints may stay for long */
+    vmp_reorder_cleanup(conn);
     if ((conn->num_eps > 0) && !(conn->block & VMP_BLOCK_CLOSED)) {
         vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
     }

@@ -418,8 +418,18 @@ static inline sim_qp_t *sim_qp(vmp_port_qp_t *qp)
     return (sim_qp_t*)qp;       /* its first member */
 }
 
+/** A connected QP of an interface to a NIC, the i-th from the oldest on (as
+ *  often around as it takes), or NULL if there is none. */
+vmp_port_qp_t *sim_port_qp(const vmp_port_t *port, unsigned nic, unsigned i);
+
+/** How often the helper has run for it. */
+uint64_t sim_port_helper_runs(const vmp_port_t *port);
+
 /** The QP at the other end, or NULL if there is none (any more). */
 vmp_port_qp_t *sim_qp_peer(const vmp_port_qp_t *qp);
+
+/** Set `is_mute`; at its end it goes on at once. */
+void sim_qp_mute(vmp_port_qp_t *qp, int is_mute);
 
 /** It fails by itself, its oldest request with `status`. The other end hears
  *  nothing of it. */

@@ -14,12 +14,12 @@
 /*
  * How QPs die, and what else befalls devices and processes.
  *
- *     RTS --(asked, up to err_delay)--> ERR: the requester's requests have ended
+ *     RTS --(asked, up to err_delay)--> ERR: the requester's requests ended
  *         --(up to err_delay)---------> stopped: the responder executes nothing
  *         --(up to last_delay)--------> last: LAST_WQE_REACHED, if not lost
  *
- * Between ERR and stopped the responder goes on: what it executes there shows in
- * its expected PSN, which may be trusted from "stopped" on only.
+ * Between ERR and stopped the responder goes on: what it executes there shows
+ * in its expected PSN, which may be trusted from "stopped" on only.
  */
 
 
@@ -114,12 +114,45 @@ int vmp_port_qp_rq_psn(const vmp_port_qp_t *qp, uint32_t *psn_p)
            -1 : 0;
 }
 
+void sim_qp_mute(vmp_port_qp_t *qp, int is_mute)
+{
+    qp->pub.is_mute = is_mute;
+    if (!is_mute && (qp->pub.state == SIM_QP_RTS)) {
+        sim_qp_kick(qp);
+    }
+}
+
 void sim_qp_break(vmp_port_qp_t *qp, vmp_wc_status_t status)
 {
     if ((qp->pub.state == SIM_QP_RTS) || (qp->pub.state == SIM_QP_RTR)) {
         ++sim_counters.qp_errors;
         sim_qp_fail(qp, status);
     }
+}
+
+
+static int sim_qp_is_to(const vmp_port_qp_t *qp, unsigned nic)
+{
+    return (qp->pub.state == SIM_QP_RTS) && (qp->dst == &sim.nics[nic]);
+}
+
+vmp_port_qp_t *sim_port_qp(const vmp_port_t *port, unsigned nic, unsigned i)
+{
+    unsigned num = 0;
+    vmp_port_qp_t *qp;
+
+    for (qp = port->qps; qp != NULL; qp = qp->next) {
+        num += sim_qp_is_to(qp, nic);
+    }
+
+    if (num == 0) {
+        return NULL;
+    }
+
+    /* the youngest is first */
+    i = num - 1 - (i % num);
+    for (qp = port->qps; !sim_qp_is_to(qp, nic) || (i-- > 0); qp = qp->next);
+    return qp;
 }
 
 

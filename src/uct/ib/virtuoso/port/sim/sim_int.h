@@ -271,6 +271,7 @@ struct vmp_port {
     uint64_t          deadline;     /* of vmp_ctl_progress() */
     uint64_t          stall_until;
     int               is_touched;
+    uint64_t          helper_runs;
     sim_pkt_t         *inbox_head;
     sim_pkt_t         *inbox_tail;
     unsigned          inbox_num;

@@ -242,6 +242,7 @@ void sim_helper_run(vmp_port_t *port)
     sim_pkt_t *pkt;
 
     ++sim_counters.helper_runs;
+    ++port->helper_runs;
     sim.helped       = port;
     port->is_touched = 0;
     sim_port_rail_events(port);
@@ -521,6 +522,11 @@ int vmp_port_srq_post(vmp_port_t *port, unsigned rail_index,
 unsigned sim_port_srq_posted(const vmp_port_t *port, unsigned rail)
 {
     return sim_ring_num(&port->rails[rail].srq);
+}
+
+uint64_t sim_port_helper_runs(const vmp_port_t *port)
+{
+    return port->helper_runs;
 }
 
 unsigned sim_port_num_qps(const vmp_port_t *port)

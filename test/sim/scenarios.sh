@@ -1,0 +1,37 @@
+#!/bin/bash
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+#
+# See file LICENSE for terms.
+#
+# Runs the scenarios in scenarios/: a program's seed and accidents by name. Each
+# passes, or breaks the rule that its line "# broken: RULE" names: what the core
+# is known not to survive (see expected.c). If it does survive, that line has to
+# go.
+
+set -eu
+
+src=${VMP_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
+program=${VMP_BUILDDIR:-$src}/test/sim_fault
+failed=0
+
+[ -x "$program" ] || {
+    echo "skipped: there is no $program"
+    exit 77
+}
+
+for file in "$src"/test/sim/scenarios/*.txt; do
+    name=$(basename "$file" .txt)
+    want=$(sed -n 's/^# broken: //p' "$file")
+    out=$(VMP_SIM_STRICT=1 timeout 60 "$program" "$file" 2>&1) && ret=0 ||
+        ret=$?
+    got=$(sed -n 's/.*: rule "\([a-z-]*\)" is broken at.*/\1/p' <<<"$out")
+    if [ "$got" = "$want" ] && { [ -n "$want" ] || [ "$ret" -eq 0 ]; }; then
+        echo "ok $name${want:+: breaks \"$want\", as is known}"
+    else
+        echo "FAIL $name: breaks \"$got\" (exit code $ret), not \"$want\""
+        printf '%s\n' "$out" | tail -n 20
+        failed=1
+    fi
+done
+exit $failed
