@@ -344,8 +344,9 @@ static unsigned begin_crossing(void)
     int side;
 
     qp = make_pair();
+    at(HERE, STEP_CLEAR, 0, 0, 0);
+    at(THERE, STEP_CLEAR, 0, 0, 0);
     for (side = 0; side < 2; ++side) {
-        at(side, STEP_CLEAR, 0, 0, 0);
         write_to_peer(side, qp, 1, FACTS_REGION / 2, 0);
         write_to_peer(side, qp, 2, 64, 0);
     }
@@ -388,6 +389,7 @@ static void try_crossing(void)
 
     qp = make_pair();
     at(HERE, STEP_CLEAR, 0, 0, 0);
+    at(THERE, STEP_CLEAR, 0, 0, 0);
     write_to_peer(THERE, qp, 1, FACTS_REGION / 2, 0);
     write_to_peer(THERE, qp, 2, 64, 0);
     write_to_peer(HERE, qp, 1, 64, 1);
