@@ -64,48 +64,86 @@ mpi_openmpi_layers()
     fi
 }
 
-# openmpi SECONDS OPTION...: both ways to start, with options of vmp_mpi_check
-openmpi()
+# mpi_settings TLS [NAME=VALUE...]: of UCX, for all that follows; lanes must be of
+# these transports. The stock transport in place of vmp, if one is being tried.
+mpi_settings()
 {
-    local seconds=$1 app=$LIBEXEC/vmp_mpi_check.openmpi
-    local verbose=(--mca pml_base_verbose 10 --mca osc_base_verbose 10)
-    local forward=() i
+    local tls=$1
 
     shift
-    for i in "${TEST_ENV[@]}"; do
-        forward+=(-x "$i")
-    done
-    # Only vmprun brings settings to the other host by itself
-    if [ "$TLS" = vmp ]; then
-        mpi_run "vmprun mpirun" "$seconds" env "${TEST_ENV[@]}" vmprun \
-                mpirun.openmpi --host a,b -np 2 "${verbose[@]}" "$app" "$@" &&
-            mpi_check "vmprun mpirun" && mpi_openmpi_layers "vmprun mpirun" 2
-    fi
-    mpi_run "mpirun vmprun" "$seconds" \
-            env "${MPI_ENV[@]}" \
-            mpirun.openmpi --host a,b -np 2 "${verbose[@]}" "${forward[@]}" \
-            "${LAUNCH[@]}" "$app" "$@" &&
-        mpi_check "mpirun vmprun" && mpi_openmpi_layers "mpirun vmprun" 2
-    return 0
+    tls=${tls/vmp/${VMP_TEST_TLS:-vmp}}
+    TEST_ENV=(UCX_TLS="$tls" UCX_LOG_LEVEL=info "$@")
+    [ "$VMP_TLS" = vmp ] || TEST_ENV+=(UCX_IB_GID_INDEX=2)
+    TLS=${tls/sm/posix,sysv,cma}
 }
 
-# mpich SECONDS OPTION...: the same with MPICH. Debian's has no network but UCX:
-# that it used us, the lanes say.
-mpich()
+# mpi_command MPI FORM RANKS: sets COMMAND to what starts RANKS ranks on each host,
+# by "vmprun mpirun" or "mpirun vmprun"
+mpi_command()
 {
-    local seconds=$1 app=$LIBEXEC/vmp_mpi_check.mpich
+    local mpi=$1 form=$2 ranks=$3 setting
 
-    shift
-    mpi_run "vmprun mpirun" "$seconds" env "${TEST_ENV[@]}" "${LAUNCH[@]}" \
-            mpirun.mpich --host a,b -np 2 "$app" "$@" &&
-        mpi_check "vmprun mpirun"
-    mpi_run "mpirun vmprun" "$seconds" env "${TEST_ENV[@]}" \
-            mpirun.mpich --host a,b -np 2 "${LAUNCH[@]}" "$app" "$@" &&
-        mpi_check "mpirun vmprun"
-    return 0
+    COMMAND=(env "${TEST_ENV[@]}")
+    [ "$form" = "mpirun vmprun" ] || COMMAND+=("${LAUNCH[@]}")
+    COMMAND+=("mpirun.$mpi" --host "a:$ranks,b:$ranks" -np $((2 * ranks)))
+    if [ "$mpi" = openmpi ]; then
+        COMMAND+=(--mca pml_base_verbose 10 --mca osc_base_verbose 10)
+        # One processor a host: ranks must let each other run
+        [ "$ranks" = 1 ] ||
+            COMMAND+=(--mca mpi_yield_when_idle 1 --bind-to none)
+        # Only vmprun brings settings to the other host by itself
+        if [ "$form" = "mpirun vmprun" ]; then
+            for setting in "${TEST_ENV[@]}" "${MPI_ENV[@]}"; do
+                COMMAND+=(-x "$setting")
+            done
+        fi
+    fi
+    [ "$form" != "mpirun vmprun" ] || COMMAND+=("${LAUNCH[@]}")
+}
+
+# mpi_check_run MPI FORM RANKS SECONDS OPTION...: vmp_mpi_check with these options
+mpi_check_run()
+{
+    local mpi=$1 form=$2 ranks=$3 seconds=$4 what COMMAND
+
+    shift 4
+    [ "$VMP_TLS" = vmp ] || form="mpirun vmprun"
+    what="$mpi, $form, $ranks a host, ${TEST_ENV[0]}"
+    mpi_command "$mpi" "$form" "$ranks"
+    mpi_run "$what" "$seconds" "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" \
+            --time-limit $((seconds - 5)) "$@" || return 0
+    mpi_check "$what" || return 0
+    [ "$mpi" != openmpi ] || mpi_openmpi_layers "$what" $((2 * ranks))
+    resources_check "$what"
+}
+
+# mpi_end MPI HOW: one rank ends amid traffic. All others must end soon, on both
+# hosts, and leave nothing behind.
+mpi_end()
+{
+    local mpi=$1 how=$2 what="$1, end by $2" host ret=0 COMMAND
+
+    mpi_command "$mpi" "vmprun mpirun" 1
+    on a 60 "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" --time-limit 50 \
+        --end "$how" >"$OUT/mpi" 2>&1 || ret=$?
+    if [ $ret = 0 ] || [ $ret = 124 ] ||
+       ! grep -aq "ending rank 1 by $how" "$OUT/mpi" ||
+       grep -aq 'vmp_mpi_check: FAIL' "$OUT/mpi"; then
+        problem "$what: exit code $ret"
+        show "$OUT/mpi"
+    fi
+    for host in a b; do
+        # shellcheck disable=SC2016 # for the shell over there
+        on $host 30 bash -c 'for ((i = 0; i < 50; i++)); do
+            pgrep "^vmp_mpi_check" >/dev/null || exit 0; sleep 0.2; done
+            exit 1' || problem "$what: ranks are left over on host $host"
+    done
+    resources_check "$what"
+    say "$what: exit code $ret"
 }
 
 # What vmprun would set, when something else than vmp is tried
+VMP_TLS=$TLS
 MPI_ENV=()
 if [ "$TLS" != vmp ]; then
     MPI_ENV=(OMPI_MCA_pml=ucx OMPI_MCA_osc=ucx

@@ -7,7 +7,7 @@
 # labels: lab
 # timeout: 300
 #
-# MPICH across both hosts over vmp alone, contents verified.
+# MPICH across both hosts over vmp alone: each test of vmp_mpi_check in short.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -15,5 +15,6 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-mpich 130 --quick
+mpi_check_run mpich "vmprun mpirun" 1 130 --quick
+mpi_check_run mpich "mpirun vmprun" 1 60 --quick nonblocking rma
 lab_end

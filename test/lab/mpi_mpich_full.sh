@@ -5,9 +5,9 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 400
+# timeout: 600
 #
-# MPICH across both hosts over vmp alone, as mpi_mpich.sh, with larger messages.
+# MPICH over vmp alone: all sizes, and with every message spread.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -15,5 +15,7 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-mpich 180 --max-size 262144 --time-limit 170
+mpi_check_run mpich "vmprun mpirun" 1 330
+mpi_settings vmp UCX_VMP_SPREAD_THRESH=0 UCX_VMP_NUM_PATHS=16
+mpi_check_run mpich "mpirun vmprun" 1 130 --quick
 lab_end

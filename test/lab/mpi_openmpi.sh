@@ -7,8 +7,9 @@
 # labels: lab
 # timeout: 300
 #
-# Open MPI across both hosts over vmp alone, contents verified; pml ucx and osc
-# ucx really used (Debian's default settings fall back to tcp silently).
+# Open MPI across both hosts over vmp alone: each test of vmp_mpi_check in
+# short; pml ucx and osc ucx really used (Debian's default settings fall back to
+# tcp silently).
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -16,5 +17,6 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-openmpi 130 --quick
+mpi_check_run openmpi "vmprun mpirun" 1 130 --quick
+mpi_check_run openmpi "mpirun vmprun" 1 60 --quick nonblocking rma
 lab_end

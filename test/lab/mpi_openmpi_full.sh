@@ -7,7 +7,7 @@
 # labels: full
 # timeout: 600
 #
-# As mpi_openmpi.sh with all sizes, and with every message spread.
+# Open MPI over vmp alone: all sizes, and with every message spread.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -15,7 +15,7 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-openmpi 180 --time-limit 170
-TEST_ENV+=(UCX_VMP_SPREAD_THRESH=0 UCX_VMP_NUM_PATHS=16)
-openmpi 120 --quick --time-limit 110
+mpi_check_run openmpi "vmprun mpirun" 1 330
+mpi_settings vmp UCX_VMP_SPREAD_THRESH=0 UCX_VMP_NUM_PATHS=16
+mpi_check_run openmpi "mpirun vmprun" 1 130 --quick
 lab_end

@@ -27,12 +27,15 @@ int             rank, nprocs, next, prev;
 size_t          sizes[MAX_SIZES];
 int             num_sizes;
 
-static int      *node_of;      /* number of the node of each rank */
-static int64_t  num_checks;
-static int64_t  sent_bytes[2]; /* from node 0 to others, and back */
+static int             *node_of;      /* number of the node of each rank */
+static _Atomic int64_t num_checks;
+static _Atomic int64_t sent_bytes[2]; /* from node 0 to others, and back */
+
+static const char      *end_how;
+static unsigned        named;         /* bits: indices of the tests to run */
 
 /* Read by the alarm handler, which may use write(2) only */
-static char     where[128] = "start";
+static char            where[128] = "start";
 
 
 void set_where(const char *op, size_t size)
@@ -229,14 +232,68 @@ static void find_nodes(void)
     free(leaders);
 }
 
+/* In the order in which they run. Those of by_default run if none is named. */
+static const struct {
+    const char *name;
+    void       (*func)(void);
+    int        by_default;
+} tests[] = {
+    {"blocking", test_blocking, 1},
+    {"nonblocking", test_nonblocking, 1},
+    {"wildcards", test_wildcards, 1},
+    {"storms", test_storms, 1},
+    {"modes", test_modes, 1},
+    {"probes", test_probes, 1},
+    {"cancel", test_cancel, 1},
+    {"truncation", test_truncation, 1},
+    {"types", test_types, 1},
+    {"coll", test_coll, 1},
+    {"coll-v", test_coll_v, 1},
+    {"coll-nb", test_coll_nb, 1},
+    {"rma", test_rma, 1},
+    {"rma-pscw", test_rma_pscw, 1},
+    {"rma-lock", test_rma_lock, 1},
+    {"atomics", test_atomics, 1},
+    {"swaps", test_swaps, 1},
+    {"threads", test_threads, 1},
+    {"spawn", test_spawn, 0},
+    {"accept", test_accept, 0},
+};
+
+#define NUM_TESTS ((int)(sizeof(tests) / sizeof(tests[0])))
+
 static void usage(void)
 {
-    printf("usage: vmp_mpi_check [--quick] [--seed N] [--max-size BYTES] "
-           "[--time-limit S]\n"
+    int i;
+
+    printf("usage: vmp_mpi_check [OPTION...] [TEST...]\n"
            "Checks the contents of MPI messages, collectives and one-sided "
-           "operations.\n"
-           "Run it with two or more ranks. The time limit is 120 s with "
-           "--quick, else 540 s.\n");
+           "operations.\nRun it with two or more ranks.\n\n"
+           "  --quick         fewer sizes and rounds\n"
+           "  --seed N        of a run to repeat\n"
+           "  --max-size N    bytes of a message, at most [4 MiB]\n"
+           "  --time-limit S  then it ends by force [120 if quick, else 540]\n"
+           "  --without TEST  leave it out\n"
+           "  --end HOW       instead of the tests: the last rank ends the job "
+           "amid traffic,\n                  by abort, exit, kill or error\n\n"
+           "Tests (*: only when named):");
+    for (i = 0; i < NUM_TESTS; ++i) {
+        printf(" %s%s", tests[i].name, tests[i].by_default ? "" : "*");
+    }
+    printf("\n");
+}
+
+static int find_test(const char *name)
+{
+    int i;
+
+    for (i = 0; i < NUM_TESTS; ++i) {
+        if (strcmp(tests[i].name, name) == 0) {
+            return i;
+        }
+    }
+    fprintf(stderr, "vmp_mpi_check: no test '%s'; try --help\n", name);
+    exit(2);
 }
 
 static void parse_args(int argc, char **argv)
@@ -246,13 +303,16 @@ static void parse_args(int argc, char **argv)
         {"seed", required_argument, NULL, 's'},
         {"max-size", required_argument, NULL, 'm'},
         {"time-limit", required_argument, NULL, 't'},
+        {"without", required_argument, NULL, 'w'},
+        {"end", required_argument, NULL, 'e'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}
     };
-    int c;
+    unsigned unnamed = 0;
+    int c, i;
 
     opts.seed = (uint64_t)time(NULL);
-    while ((c = getopt_long(argc, argv, "qs:m:t:h", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "qs:m:t:w:e:h", longs, NULL)) != -1) {
         switch (c) {
         case 'q':
             opts.quick = 1;
@@ -266,6 +326,12 @@ static void parse_args(int argc, char **argv)
         case 't':
             opts.time_limit = (unsigned)strtoul(optarg, NULL, 0);
             break;
+        case 'w':
+            unnamed |= 1u << find_test(optarg);
+            break;
+        case 'e':
+            end_how = optarg;
+            break;
         case 'h':
             usage();
             exit(0);
@@ -277,12 +343,20 @@ static void parse_args(int argc, char **argv)
     if (opts.time_limit == 0) {
         opts.time_limit = opts.quick ? 120 : 540;
     }
+    for (i = optind; i < argc; ++i) {
+        named |= 1u << find_test(argv[i]);
+    }
+    for (i = 0; (i < NUM_TESTS) && (optind == argc); ++i) {
+        named |= tests[i].by_default ? (1u << i) : 0;
+    }
+    named &= ~unnamed;
 }
 
 static void run(const char *name, void (*test)(void))
 {
     double start = MPI_Wtime();
 
+    set_where(name, 0);
     test();
     set_where(name, 0);
     MPI_Barrier(MPI_COMM_WORLD);
@@ -293,16 +367,23 @@ static void run(const char *name, void (*test)(void))
     }
 }
 
-int main(int argc, char **argv)
+static void start(int *argc, char ***argv)
 {
-    int64_t sums[3], in[3];
+    MPI_Comm parent;
+    int provided;
 
-    parse_args(argc, argv);
     signal(SIGALRM, on_alarm);
     alarm(opts.time_limit);
-    MPI_Init(&argc, &argv);
+    MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
+    opts.threads = (provided == MPI_THREAD_MULTIPLE);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &nprocs);
+    MPI_Comm_get_parent(&parent);
+    if (parent != MPI_COMM_NULL) {
+        spawned_main(parent);
+        MPI_Finalize();
+        exit(0);
+    }
     if (nprocs < 2) {
         fprintf(stderr, "vmp_mpi_check: FAIL: needs two or more ranks\n");
         MPI_Abort(MPI_COMM_WORLD, 2);
@@ -310,7 +391,6 @@ int main(int argc, char **argv)
     next = (rank + 1) % nprocs;
     prev = (rank + nprocs - 1) % nprocs;
     find_nodes();
-
     /* Without --seed every rank drew its own */
     MPI_Bcast(&opts.seed, 1, MPI_UINT64_T, 0, MPI_COMM_WORLD);
     make_sizes();
@@ -319,12 +399,23 @@ int main(int argc, char **argv)
                "\n", nprocs, opts.seed, num_sizes, opts.max_size);
         fflush(stdout);
     }
-    run("blocking", test_blocking);
-    run("nonblocking", test_nonblocking);
-    run("wildcards", test_wildcards);
-    run("storms", test_storms);
-    run("collectives", test_collectives);
-    run("one-sided", test_rma);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t sums[3], in[3];
+    int i;
+
+    parse_args(argc, argv);
+    start(&argc, &argv);
+    if (end_how != NULL) {
+        end_badly(end_how);
+    }
+    for (i = 0; i < NUM_TESTS; ++i) {
+        if ((named >> i) & 1) {
+            run(tests[i].name, tests[i].func);
+        }
+    }
 
     in[0] = num_checks;
     in[1] = sent_bytes[0];
@@ -338,6 +429,7 @@ int main(int argc, char **argv)
         fflush(stdout);
     }
     free(node_of);
+    set_where("finalize", 0);
     MPI_Finalize();
     return 0;
 }
