@@ -21,16 +21,11 @@ static struct {
     int          is_rare;               /* a scenario shows it, see scenarios/ */
     unsigned     seen;                  /* after this kind alone */
 } expected[] = {
-    /* the death of a path is the end of its connection */
-    {FAULT_CUT,      "failure", 0},
-    {FAULT_ONE_WAY,  "failure", 0},
-    {FAULT_FLAP,     "failure", 0},
-    {FAULT_LOSS,     "failure", 0},
-    {FAULT_BLACKOUT, "failure"},
-    {FAULT_BREAK,    "failure", 0},
+    /* what one operation did wrong is the end of its connection */
     {FAULT_REFUSE,   "failure", 0},
     {FAULT_EXECUTED, "failure"},
-    {FAULT_MUTE,     "failure", 0},
+
+    /* addresses are not looked up again */
     {FAULT_ADDRESS,  "failure", 0},
 
     /* whoever waits for credit asks nobody whether the peer is still there */

@@ -63,6 +63,9 @@ void oracle_ready(user_ep_t *ep);
 /** The interface was flushed: nothing is in flight. */
 void oracle_iface_flushed(inst_t *inst);
 
+/** Messages of an endpoint that came, or need not come any more. */
+uint32_t oracle_delivered(const user_ep_t *ep);
+
 /** A message came. Return the operation that sent it. */
 op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
                      size_t length);

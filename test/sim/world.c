@@ -387,7 +387,7 @@ static int ep_is_settled(const user_ep_t *ep)
 
 static int stream_is_settled(const user_ep_t *ep)
 {
-    return (ep->delivered == ep->num_msgs) || ep->target->is_closed ||
+    return (oracle_delivered(ep) == ep->num_msgs) || ep->target->is_closed ||
            ep->inst->is_closed || ep->is_lost || world.may_fail;
 }
 

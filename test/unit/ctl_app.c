@@ -140,16 +140,26 @@ static void ev_path(unsigned n, app_conn_t *conn, const vmp_ev_t *ev)
                   ((path->state == APP_PATH_READY) && (path->qp == ev->qp) &&
                    (path->epoch == ev->epoch)));
         break;
+    case VMP_EV_PATH_DEAD:
+        /* once, of the last epoch that was taken down, before the next one */
+        VMP_CHECK(!conn->is_ended || conn->is_failed_by_us);
+        VMP_CHECK((path->state == APP_PATH_DOWN) ||
+                  (path->state == APP_PATH_NONE));
+        VMP_CHECK((path->epoch == ev->epoch) &&
+                  (path->dead_epoch < ev->epoch));
+        path->dead_epoch = ev->epoch;
+        return;
     default:
         VMP_CHECK((path->state == APP_PATH_READY) ||
-                  (conn->is_ended && (path->state == APP_PATH_UP)));
+                  (path->state == APP_PATH_UP));
         VMP_CHECK((path->epoch == ev->epoch) && (path->qp->state == QP_ERR));
         path->state      = APP_PATH_DOWN;
         path->drain_time = world.now + world_rand(4 * SEC);
         return;
     }
 
-    VMP_CHECK((path->state == APP_PATH_READY) || (ev->epoch > path->epoch));
+    VMP_CHECK((path->state == APP_PATH_READY) ||
+              ((ev->epoch > path->epoch) && (path->dead_epoch == path->epoch)));
     VMP_CHECK(ev->qp->is_known == (path->state == APP_PATH_READY));
     ev->qp->is_known = 1;
     path->epoch      = ev->epoch;
@@ -220,6 +230,21 @@ static void app_event(unsigned n, const vmp_ev_t *ev)
         ev_path(n, conn, ev);
         break;
     }
+}
+
+void app_fail_path(unsigned n, uint32_t slot, unsigned index)
+{
+    node_t *node     = &world.nodes[n];
+    app_conn_t *conn = node->conns[slot];
+    vmp_cmd_t *cmd   = calloc(1, sizeof(*cmd));
+
+    cmd->type   = VMP_CMD_PATH_FAIL;
+    cmd->slot   = slot;
+    cmd->incarn = conn->incarn;
+    cmd->path   = index;
+    cmd->epoch  = conn->paths[index].epoch;
+    vmp_spsc_push(&node->cmds, &cmd->super);
+    node->deadline = world.now;
 }
 
 void app_poll(unsigned n)

@@ -12,6 +12,7 @@
 
 
 #define QUARANTINE  (2 * SEC)
+#define SETTLE      MSEC
 
 typedef struct datagram {
     struct datagram *next;                  /**< By time */
@@ -111,6 +112,22 @@ int vmp_port_qp_error(vmp_port_qp_t *qp)
     VMP_CHECK(qp->state != QP_ERR);
     qp->state    = QP_ERR;
     qp->err_time = world.now;
+    return 0;
+}
+
+uint64_t vmp_port_qp_settle(const vmp_port_qp_t *qp, uint64_t now)
+{
+    uint64_t end = qp->err_time + SETTLE;
+
+    VMP_CHECK(qp->state == QP_ERR);
+    return (now >= end) ? 0 : end - now;
+}
+
+int vmp_port_qp_rq_psn(const vmp_port_qp_t *qp, uint32_t *psn_p)
+{
+    VMP_CHECK(qp->state == QP_ERR);
+    VMP_CHECK(world.now >= qp->err_time + SETTLE);  /* R6 */
+    *psn_p = qp->qpn & VMP_PSN_MAX;
     return 0;
 }
 

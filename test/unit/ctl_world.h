@@ -58,6 +58,7 @@ typedef enum {
 typedef struct app_path {
     app_path_state_t state;
     uint32_t         epoch;
+    uint32_t         dead_epoch;            /**< Highest of PATH_DEAD */
     uint32_t         entropy;
     vmp_port_qp_t    *qp;
     uint64_t         drain_time;
@@ -164,6 +165,9 @@ uint64_t app_drain(unsigned node);
 /** The connection of `node` to `peer` that is alive, or NULL. */
 app_conn_t *app_find(unsigned node, uint64_t peer_id, uint8_t role,
                      uint32_t *slot_p);
+
+/** A path of a connection fails, if it is there. */
+void app_fail_path(unsigned node, uint32_t slot, unsigned index);
 
 /** The slot of the connection of `node` to `peer`, which must be alive. */
 uint32_t app_slot(unsigned node, unsigned peer);

@@ -62,9 +62,12 @@ static void random_action(void)
         return;
     }
 
-    switch (world_rand(6)) {
+    switch (world_rand(8)) {
     case 0:
         app_cmd(n, slot, VMP_CMD_FAIL, 0);
+        break;
+    case 2 ... 3:
+        app_fail_path(n, slot, world_rand(WORLD_PATHS));
         break;
     case 1:
         app_cmd(n, slot, VMP_CMD_IDLE, 0);

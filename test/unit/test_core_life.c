@@ -279,10 +279,11 @@ static void test_check_dead(uint64_t seed)
     VMP_CHECK(stream_sim(&stream, 0)->num_wrs == (num + 1));
     world_run(1000000);
     VMP_CHECK(stream.failed == 0);
-    stream_kill_path(&stream, 0, VMP_WC_RETRY_EXC);
+    sim_nic_cut(sim_nic(1, 0), 1);
     VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_OK);
-    world_until(stream.failed == 1, 100);
+    world_until(stream.failed == 1, 10000);
     VMP_CHECK(vmp_ep_check(&stream.ep) == VMP_ERR_ENDPOINT_TIMEOUT);
+    sim_nic_cut(sim_nic(1, 0), 0);
     stream_close(&stream);
     world_end();
 }

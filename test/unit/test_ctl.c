@@ -353,7 +353,11 @@ static void test_foreign(void)
     foreign(&msg, VMP_CTL_DEAD, 0);
     inject(&msg);
     world_run(MSEC);
-    VMP_CHECK(world.nodes[0].num_failed == 1);
+    VMP_CHECK(!app_is_pair_up(0, 1, 1));
+    world_run(10 * SEC);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    app_check_pair(0, 1, 1);
+    VMP_CHECK(app_find(0, 20, 0, NULL)->paths[0].epoch == 2);
     world_cleanup();
 }
 

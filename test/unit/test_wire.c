@@ -308,6 +308,14 @@ static void random_msg(uint64_t *rng, unsigned type, vmp_ctl_msg_t *msg)
         msg->path  = vmp_check_random(rng) % VMP_MAX_PATHS;
         msg->epoch = (uint32_t)vmp_check_random(rng) | 1;
         break;
+    case VMP_CTL_PATH_DOWN:
+        msg->path      = vmp_check_random(rng) % VMP_MAX_PATHS;
+        msg->is_answer = vmp_check_random(rng) % 2;
+        msg->epoch     = (uint32_t)vmp_check_random(rng) | 1;
+        msg->psn       = (vmp_check_random(rng) % 4) ?
+                         vmp_check_random(rng) % (VMP_PSN_MAX + 1) :
+                         VMP_PSN_UNKNOWN;
+        break;
     default:
         break;
     }
@@ -462,6 +470,8 @@ static void test_ctl_ranges(void)
     check_bad_msg(VMP_CTL_PATH_REQ, 80, 1);         /* psn */
     check_bad_msg(VMP_CTL_PATH_RTU, 64, VMP_MAX_PATHS);
     check_bad_msg(VMP_CTL_DEAD, 64, VMP_MAX_PATHS);
+    check_bad_msg(VMP_CTL_PATH_DOWN, 64, VMP_MAX_PATHS);
+    check_bad_msg(VMP_CTL_PATH_DOWN, 65, 2);        /* is_answer */
 }
 
 static void test_ctl_unknown_reason(void)

@@ -36,34 +36,36 @@ static inline void vmp_am_end(vmp_path_t *path, unsigned flags, vmp_ep_t *ep,
     path->counters.tx_bytes += length;
 }
 
-/* Frame and payload are in `frame`, on the stack */
+/* Post frame and payload in `buf`, which stays until it is known complete */
 static inline vmp_status_t vmp_am_post_inline(vmp_path_t *path, vmp_ep_t *ep,
-                                              uint8_t am_id, void *frame,
+                                              uint8_t am_id, vmp_buf_t *buf,
                                               size_t length)
 {
     vmp_sge_t sge = {
-        .addr   = (uintptr_t)frame,
+        .addr   = (uintptr_t)vmp_post_buf_data(buf),
         .length = VMP_FRAME_HDR_LEN + (uint32_t)length
     };
     unsigned flags;
 
-    vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
+    vmp_post_frame(path, vmp_post_buf_data(buf), VMP_FRAME_AM, am_id, length);
     flags = VMP_POST_INLINE | vmp_post_moderate(path, length, NULL);
     if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
                                         &sge, 1) != 0)) {
+        vmp_post_buf_put(path->conn->iface, buf);
         return vmp_path_post_failed(path, VMP_WR_AM);
     }
 
-    vmp_am_end(path, flags, ep, NULL, NULL, length);
+    vmp_am_end(path, flags, ep, buf, NULL, length);
     return VMP_OK;
 }
 
 vmp_status_t vmp_ep_am_short(vmp_ep_t *ep, uint8_t am_id, uint64_t header,
                              const void *payload, size_t length)
 {
-    uint8_t frame[VMP_INLINE_MAX];
     vmp_status_t status;
     vmp_path_t *path;
+    vmp_buf_t *buf;
+    char *frame;
 
     if (vmp_unlikely((sizeof(header) + length) > ep->conn->iface->max_short)) {
         return vmp_ep_too_long("am_short", sizeof(header) + length,
@@ -75,33 +77,35 @@ vmp_status_t vmp_ep_am_short(vmp_ep_t *ep, uint8_t am_id, uint64_t header,
         return status;
     }
 
+    buf = vmp_post_short_get(ep->conn->iface);
+    if (vmp_unlikely(buf == NULL)) {
+        return vmp_conn_no_room(ep->conn);
+    }
+
+    frame = vmp_post_buf_data(buf);
     memcpy(frame + VMP_FRAME_HDR_LEN, &header, sizeof(header));
     if (length > 0) {
         memcpy(frame + VMP_FRAME_HDR_LEN + sizeof(header), payload, length);
     }
 
-    return vmp_am_post_inline(path, ep, am_id, frame, sizeof(header) + length);
+    return vmp_am_post_inline(path, ep, am_id, buf, sizeof(header) + length);
 }
 
 vmp_status_t vmp_ep_am_short_iov(vmp_ep_t *ep, uint8_t am_id,
                                  const vmp_iov_t *iov, unsigned iovcnt)
 {
     size_t length = 0;
-    uint8_t frame[VMP_INLINE_MAX];
     vmp_status_t status;
     vmp_path_t *path;
+    vmp_buf_t *buf;
     unsigned i;
+    char *ptr;
 
     for (i = 0; i < iovcnt; ++i) {
         if (vmp_unlikely(iov[i].length >
                          (ep->conn->iface->max_short - length))) {
             return vmp_ep_too_long("am_short_iov", length + iov[i].length,
                                    ep->conn->iface->max_short);
-        }
-
-        if (iov[i].length > 0) {
-            memcpy(frame + VMP_FRAME_HDR_LEN + length, iov[i].buffer,
-                   iov[i].length);
         }
 
         length += iov[i].length;
@@ -112,7 +116,20 @@ vmp_status_t vmp_ep_am_short_iov(vmp_ep_t *ep, uint8_t am_id,
         return status;
     }
 
-    return vmp_am_post_inline(path, ep, am_id, frame, length);
+    buf = vmp_post_short_get(ep->conn->iface);
+    if (vmp_unlikely(buf == NULL)) {
+        return vmp_conn_no_room(ep->conn);
+    }
+
+    ptr = (char*)vmp_post_buf_data(buf) + VMP_FRAME_HDR_LEN;
+    for (i = 0; i < iovcnt; ++i) {
+        if (iov[i].length > 0) {
+            memcpy(ptr, iov[i].buffer, iov[i].length);
+            ptr += iov[i].length;
+        }
+    }
+
+    return vmp_am_post_inline(path, ep, am_id, buf, length);
 }
 
 ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
@@ -149,12 +166,23 @@ ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
     flags = vmp_post_moderate(path, length, buf);
     if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
                                         &sge, 1) != 0)) {
-        vmp_buf_put(&iface->tx_bufs, buf);
+        vmp_post_buf_put(iface, buf);
         return vmp_path_post_failed(path, VMP_WR_AM);
     }
 
     vmp_am_end(path, flags, ep, buf, NULL, length);
     return length;
+}
+
+/* What it takes to post a message with user's buffers again */
+static inline void vmp_am_keep(vmp_buf_t *buf, size_t header_length,
+                               const vmp_iov_t *iov, unsigned iovcnt)
+{
+    vmp_tx_buf_t *tx_buf = (vmp_tx_buf_t*)buf;
+
+    tx_buf->hdr_length = header_length;
+    tx_buf->iovcnt     = iovcnt;
+    memcpy(tx_buf->iov, iov, iovcnt * sizeof(*iov));
 }
 
 vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
@@ -198,7 +226,7 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
         return vmp_conn_no_room(ep->conn);
     }
 
-    buf           = vmp_buf_get(&iface->tx_bufs);
+    buf           = vmp_post_buf_get(iface);
     frame         = vmp_post_buf_data(buf);
     sge[0].addr   = (uintptr_t)frame;
     sge[0].length = VMP_FRAME_HDR_LEN + (uint32_t)header_length;
@@ -212,6 +240,7 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
         }
     }
 
+    vmp_am_keep(buf, header_length, iov, iovcnt);
     if (header_length > 0) {
         memcpy(frame + VMP_FRAME_HDR_LEN, header, header_length);
     }
@@ -219,7 +248,7 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
     vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
     if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path),
                                         VMP_POST_SIGNALED, sge, num) != 0)) {
-        vmp_buf_put(&iface->tx_bufs, buf);
+        vmp_post_buf_put(iface, buf);
         return vmp_path_post_failed(path, VMP_WR_AM);
     }
 

@@ -93,6 +93,7 @@ static void vmp_conn_free(vmp_conn_t *conn)
     unsigned i;
 
     vmp_conn_leave_tree(conn);
+    vmp_replay_drop(conn);
     for (i = 0; i < conn->num_paths; ++i) {
         if (conn->paths[i] != NULL) {
             vmp_path_free(conn->paths[i]);
@@ -270,7 +271,7 @@ void vmp_conn_fence(vmp_conn_t *conn)
         return;
     }
 
-    if ((busy != 0) && ((busy & (busy - 1)) == 0) && (conn->reads == 0) &&
+    if ((conn->replays == 0) && (busy != 0) && ((busy & (busy - 1)) == 0) && (conn->reads == 0) &&
         vmp_list_is_empty(&conn->ops) && (busy & conn->up_mask)) {
         /* one queue keeps the order by itself */
         conn->is_pinned = 1;
@@ -335,6 +336,7 @@ static void vmp_conn_report(vmp_conn_t *conn)
     vmp_iface_t *iface = conn->iface;
     vmp_ep_t *ep;
 
+    vmp_replay_abort(conn, conn->status);
     vmp_rma_abort(conn, NULL, conn->status);
     vmp_rma_complete_done(iface);
     conn->is_drained = 1;
@@ -405,6 +407,7 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
 
         ++count;
         if (!(conn->block & VMP_BLOCK_FAILED)) {
+            vmp_replay_delivered(conn);
             vmp_conn_check_unfinished(conn);
         }
 

@@ -43,6 +43,8 @@ struct vmp_conn {
                                              vmp_rma_deepen() */
     uint8_t           num_fed;          /**< Long operations since chunks last
                                              ran dry */
+    uint8_t           must_tell;        /**< A path died, and with it what was
+                                             told of credit */
     uint8_t           is_asked;         /**< vmp_ep_check(), no answer yet */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
     vmp_iface_t       *iface;
@@ -89,6 +91,7 @@ struct vmp_conn {
     uint32_t          incarn;
     uint32_t          num_eps;
     uint32_t          paths_live;       /**< Paths not yet drained */
+    uint32_t          replays;          /**< Dead paths with work left */
     vmp_ep_t          *eps;
     vmp_status_t      status;           /**< Why it is lost */
     uint8_t           is_gone;          /**< Control forgot it */

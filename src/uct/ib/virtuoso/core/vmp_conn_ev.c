@@ -171,6 +171,11 @@ static void vmp_conn_path_event(vmp_conn_t *conn, const vmp_ev_t *ev)
         return;
     }
 
+    if (ev->type == VMP_EV_PATH_DEAD) {
+        vmp_replay_dead(conn, ev->path, ev->epoch, ev->psn);
+        return;
+    }
+
     path = conn->paths[ev->path];
     if ((path == NULL) && (ev->type != VMP_EV_PATH_DOWN)) {
         path = vmp_path_create(conn, ev);
@@ -234,6 +239,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
     case VMP_EV_PATH_READY:
     case VMP_EV_PATH_UP:
     case VMP_EV_PATH_DOWN:
+    case VMP_EV_PATH_DEAD:
         vmp_conn_path_event(conn, ev);
         break;
     case VMP_EV_CONN_FAILED:

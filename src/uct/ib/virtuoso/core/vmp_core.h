@@ -290,6 +290,7 @@ typedef struct vmp_iface_counters {
     uint64_t rx_copied_out;     /**< Held messages copied to free the SRQ */
     uint64_t rx_returned;       /**< Credits that idle peers gave back */
     uint64_t tx_no_credit;      /**< Sends refused for want of credit */
+    uint64_t paths_failed;              /**< Found by ourselves */
     uint64_t conns_failed;
 } vmp_iface_counters_t;
 

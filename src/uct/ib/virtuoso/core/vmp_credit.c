@@ -101,13 +101,14 @@ void vmp_credit_returned(vmp_conn_t *conn, uint64_t num)
 
 /* Post a frame without payload. Return 0, or -1: not now. */
 static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
-                           uint8_t am_id)
+                           uint8_t am_id, uint64_t sn)
 {
     vmp_iface_t *iface = path->conn->iface;
     vmp_buf_t *buf     = NULL;
     uint8_t frame[VMP_FRAME_HDR_LEN];
     unsigned flags;
     vmp_sge_t sge;
+    vmp_wr_t *wr;
 
     sge.length = sizeof(frame);
     if (vmp_likely(iface->attr.max_inline >= sizeof(frame))) {
@@ -115,29 +116,31 @@ static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
         sge.lkey = 0;
         flags    = VMP_POST_INLINE;
     } else {
-        buf = vmp_buf_get(&iface->tx_bufs);
-        if (buf == NULL) {
+        if (!vmp_buf_pool_has(&iface->tx_bufs, 1)) {
             return -1;
         }
 
+        buf      = vmp_post_buf_get(iface);
         sge.addr = (uintptr_t)vmp_post_buf_data(buf);
         sge.lkey = vmp_post_lkey(path, buf->mem);
         flags    = 0;
     }
 
-    vmp_post_frame(path, (void*)(uintptr_t)sge.addr, type, am_id, 0);
+    vmp_post_frame_sn(path, (void*)(uintptr_t)sge.addr, type, am_id, 0, sn);
     flags |= vmp_post_moderate(path, 0, buf);
     if (vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags, &sge,
                            1) != 0) {
         if (buf != NULL) {
-            vmp_buf_put(&iface->tx_bufs, buf);
+            vmp_post_buf_put(iface, buf);
         }
 
         vmp_path_post_failed(path, kind);
         return -1;
     }
 
-    vmp_post_end(path, flags, kind, NULL, buf, NULL, 0);
+    wr          = vmp_post_end(path, flags, kind, NULL, buf, NULL, 0);
+    wr->sn      = sn;
+    wr->num_log = am_id;
     vmp_post_told(path->conn);
     return 0;
 }
@@ -151,7 +154,8 @@ static int vmp_credit_send(vmp_conn_t *conn)
 
     if ((path == NULL) || path->is_error || (path->rail->cq_avail == 0) ||
         ((path->head - path->tail) >= (path->limit + 1)) ||
-        (vmp_credit_post(path, VMP_WR_CREDIT, VMP_FRAME_CREDIT, ask) != 0)) {
+        (vmp_credit_post(path, VMP_WR_CREDIT, VMP_FRAME_CREDIT, ask,
+                         conn->tx_sn) != 0)) {
         return -1;
     }
 
@@ -160,6 +164,11 @@ static int vmp_credit_send(vmp_conn_t *conn)
     }
 
     return 0;
+}
+
+int vmp_credit_skip(vmp_path_t *path, uint64_t sn, uint8_t num_log)
+{
+    return vmp_credit_post(path, VMP_WR_SKIP, VMP_FRAME_SKIP, num_log, sn);
 }
 
 void vmp_credit_give_back(vmp_conn_t *conn)
@@ -174,8 +183,7 @@ void vmp_credit_give_back(vmp_conn_t *conn)
 
     log = 63 - __builtin_clzll(unused / 2);
     if ((log > VMP_FRAME_SKIP_MAX) ||
-        (vmp_credit_post(conn->tx_path, VMP_WR_SKIP, VMP_FRAME_SKIP,
-                         log) != 0)) {
+        (vmp_credit_skip(conn->tx_path, conn->tx_sn, log) != 0)) {
         return;
     }
 
@@ -198,10 +206,12 @@ unsigned vmp_credit_progress(vmp_iface_t *iface)
     vmp_list_for_each_safe(link, tmp, &iface->owing) {
         conn = vmp_container_of(link, vmp_conn_t, owing);
         owed = vmp_credit_limit(conn) - conn->rx_told;
-        if (((owed * 2) < conn->rx_window) && (conn->rx_ask != VMP_ASK_DUE)) {
+        if (((owed * 2) < conn->rx_window) && !conn->must_tell &&
+            (conn->rx_ask != VMP_ASK_DUE)) {
             /* another frame has told it */
             vmp_list_del(link);
         } else if (vmp_credit_send(conn) == 0) {
+            conn->must_tell = 0;
             vmp_list_del(link);
             ++count;
         }

@@ -25,6 +25,9 @@ void vmp_credit_returned(vmp_conn_t *conn, uint64_t num);
 /** The peer wants credit back: half of what is not used. */
 void vmp_credit_give_back(vmp_conn_t *conn);
 
+/** Post a SKIP frame of 2^`num_log` SNs from `sn` on. Return 0, or -1: not now. */
+int vmp_credit_skip(vmp_path_t *path, uint64_t sn, uint8_t num_log);
+
 /** Send CREDIT frames to those that are owed one and got no other frame.
  *  Return how many. */
 unsigned vmp_credit_progress(vmp_iface_t *iface);

@@ -391,7 +391,7 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     }
 
     if (cmd->type == VMP_CMD_PATH_DRAINED) {
-        vmp_ctl_path_drained(conn, cmd->path, cmd->epoch);
+        vmp_ctl_path_drained(conn, cmd->path, cmd->epoch, now);
         return;
     }
 
@@ -408,6 +408,9 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         conn->must_forget = 1;
         vmp_ctl_conn_fail(conn, VMP_EV_CONN_GONE, VMP_OK, VMP_REASON_NONE,
                           VMP_REASON_FAILED, now);
+        break;
+    case VMP_CMD_PATH_FAIL:
+        vmp_ctl_path_failed(conn, cmd->path, cmd->epoch, now);
         break;
     case VMP_CMD_PATH_SEEN:
         vmp_ctl_path_seen(conn, cmd->path, cmd->epoch, now);
@@ -440,10 +443,11 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
         vmp_ctl_conn_timer(ctl->heap[0], now);
     }
 
+    next = vmp_ctl_down_settle(ctl, now);
     vmp_ctl_path_quarantine(ctl, now);
     vmp_ctl_peer_expire(ctl, now);
 
-    if (ctl->heap_len > 0) {
+    if ((ctl->heap_len > 0) && (ctl->heap[0]->resend_at < next)) {
         next = ctl->heap[0]->resend_at;
     }
     if ((ctl->quarantine_head != NULL) && (ctl->quarantine_head->time < next)) {

@@ -45,6 +45,8 @@ typedef enum vmp_cmd_type {
                                  ERR, tell the peer (GOODBYE, FAILED) */
     VMP_CMD_PATH_DRAINED,   /**< (path, epoch) is out of use here and all its
                                  completions were seen: destroy its QP */
+    VMP_CMD_PATH_FAIL,      /**< (path, epoch) has failed here: fence it off, tell
+                                 the peer, bring up its next epoch */
     VMP_CMD_PATH_SEEN,      /**< A frame came in on (path, epoch): the peer may
                                  send on it, whatever datagram was lost */
     VMP_CMD_IDLE            /**< No endpoints on the connection any more */
@@ -72,11 +74,14 @@ typedef enum vmp_ev_type {
                                  frame that came in on it */
     VMP_EV_PATH_UP,         /**< QP may send */
     VMP_EV_PATH_DOWN,       /**< QP is in ERR: drain it, then PATH_DRAINED.
-                                 Without the connection's end before it: only
-                                 for a path that was READY and never UP, which
-                                 the leader gave up; others go on. Not READY or
-                                 UP again (with a higher epoch) before that
-                                 PATH_DRAINED */
+                                 Without the connection's end before it the
+                                 path has failed, here or there, or was given up;
+                                 others go on. Not READY or UP again (with a
+                                 higher epoch) before that PATH_DRAINED */
+    VMP_EV_PATH_DEAD,       /**< After PATH_DOWN: the peer has fenced it off, too;
+                                 `psn` is what its QP expected next. What was
+                                 posted and not completed may be done again
+                                 elsewhere. Not sent once the connection ended */
     VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. PATH_DOWN of
                                  each of its paths follows. Not sent after
                                  VMP_CMD_FAIL was taken */
@@ -98,6 +103,9 @@ typedef struct vmp_ev {
     uint8_t          remote_rail;
     uint32_t         epoch;
     uint32_t         entropy;       /**< PATH_READY, PATH_UP: for log lines */
+    uint32_t         psn;           /**< PATH_READY, PATH_UP: our first; PATH_DEAD:
+                                         see there, or VMP_PSN_UNKNOWN */
+    uint8_t          mtu;           /**< PATH_READY, PATH_UP: enum ibv_mtu */
     vmp_port_qp_t    *qp;           /**< PATH_READY, PATH_UP. Owned by control;
                                          post on it until PATH_DOWN (then
                                          at most one marker, to drain) */

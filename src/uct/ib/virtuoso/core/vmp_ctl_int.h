@@ -20,6 +20,7 @@
  *   vmp_ctl_wait.c    repeating what is not answered, and giving up
  *   vmp_ctl_path.c    which paths, and agreeing on their QPs
  *   vmp_ctl_qp.c      a path's QP: from creation to the end of its quarantine
+ *   vmp_ctl_down.c    fencing off a path that died, at both ends
  *   vmp_entropy.c     which entropy values
  */
 
@@ -45,7 +46,11 @@
 
 /** Events that a connection may raise in all, and one of its paths. */
 #define VMP_CTL_CONN_EVS         4      /**< CONN, CONN_PEER, its end, GONE */
-#define VMP_CTL_PATH_EVS         3      /**< READY, UP, DOWN */
+#define VMP_CTL_PATH_EVS         4      /**< READY, UP, DOWN, DEAD */
+#define VMP_CTL_STABLE           (1000 * VMP_CTL_MSEC)  /**< A path that was up so
+                                             long is repaired at once */
+#define VMP_CTL_REPAIR_MIN       (20 * VMP_CTL_MSEC)
+#define VMP_CTL_REPAIR_MAX       (800 * VMP_CTL_MSEC)
 
 typedef struct vmp_ctl_conn vmp_ctl_conn_t;
 
@@ -63,9 +68,13 @@ typedef struct vmp_ctl_path {
     vmp_ctl_conn_t       *conn;
     struct vmp_ctl_path  *next;             /**< Of conn->dying */
     struct vmp_ctl_path  *fifo_next;        /**< Of ctl->quarantine */
+    struct vmp_ctl_path  *settle_next;      /**< Of ctl->settling */
     vmp_port_qp_t        *qp;
     uint64_t             time;              /**< Of creation; DYING: end of
                                                  quarantine */
+    uint64_t             up_time;
+    uint32_t             rq_psn;            /**< is_fenced: expected then */
+    uint32_t             peer_psn;          /**< is_peer_down: the peer's */
     uint32_t             epoch;
     uint32_t             entropy;
     uint32_t             psn;
@@ -82,6 +91,9 @@ typedef struct vmp_ctl_path {
     uint8_t              is_stuck;          /**< Cannot be moved to ERR */
     uint8_t              is_drained;
     uint8_t              in_quarantine;
+    uint8_t              is_settling;       /**< In ctl->settling */
+    uint8_t              is_fenced;         /**< Settled: may be told */
+    uint8_t              is_peer_down;      /**< The peer told */
 } vmp_ctl_path_t;
 
 
@@ -89,6 +101,10 @@ typedef struct vmp_ctl_path {
 typedef struct vmp_ctl_path_slot {
     vmp_ctl_path_t *path;                   /**< NULL: none now */
     uint32_t       epoch;                   /**< Highest used */
+    uint32_t       down_epoch;              /**< Fenced off last, and what it */
+    uint32_t       down_psn;                /**< expected then */
+    uint32_t       backoff_ms;              /**< Before the next repair */
+    uint64_t       repair_at;               /**< Not before */
     uint8_t        is_unavailable;          /**< Out of resources here or there:
                                                  until the next WANT_PATHS */
 } vmp_ctl_path_slot_t;
@@ -184,6 +200,8 @@ struct vmp_ctl {
     uint32_t             heap_len;
     vmp_ctl_path_t       *quarantine_head;  /**< By end, since all as long */
     vmp_ctl_path_t       *quarantine_tail;
+    vmp_ctl_path_t       *settling;         /**< QPs in ERR that may still execute
+                                                 what the peer sent */
     uint64_t             answer_time;       /**< Next answer to unknown */
     uint32_t             answer_seq;
     uint8_t              is_half_warned;
@@ -306,12 +324,24 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);
 /** Whether a path is on its way, or should be. */
 int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn);
 
+/** Whether the peer has something to answer. A leader may wait for nobody but
+ *  its own application. */
+int vmp_ctl_path_is_asked(const vmp_ctl_conn_t *conn);
+
 /** Leader: request what is wanted and not there, some at a time. May fail the
  *  connection: return -1, it may be gone. */
 int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now);
 
 /** Send again what waits for an answer. */
 void vmp_ctl_path_resend(vmp_ctl_conn_t *conn);
+
+/** (path, epoch) is not known here. */
+void vmp_ctl_path_send_dead(vmp_ctl_conn_t *conn, unsigned index,
+                            uint32_t epoch);
+
+/** VMP_CMD_PATH_FAIL. */
+void vmp_ctl_path_failed(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                         uint64_t now);
 
 /** VMP_CMD_WANT_PATHS and PATH_ASK. */
 void vmp_ctl_path_want(vmp_ctl_conn_t *conn, unsigned num_paths, uint64_t now);
@@ -339,13 +369,19 @@ void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now);
 void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now);
 
 /** VMP_CMD_PATH_DRAINED. The connection may be gone on return. */
-void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch);
+void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                          uint64_t now);
+
+/** Destroy its QP if nothing holds it any more. The connection may be gone on
+ *  return if it is DYING. */
+void vmp_ctl_path_check_end(vmp_ctl_path_t *path);
 
 /** VMP_CMD_PATH_SEEN. */
 void vmp_ctl_path_seen(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
                        uint64_t now);
 
-/** Whether the application has still to drain an earlier epoch of a path. */
+/** Whether an earlier epoch of a path is still to be drained by the application,
+ *  or to be fenced off by the peer or here. */
 int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index);
 
 /** Destroy QPs whose quarantine is over. */
@@ -353,6 +389,33 @@ void vmp_ctl_path_quarantine(vmp_ctl_t *ctl, uint64_t now);
 
 /** Destroy all QPs of a connection at once. [vmp_ctl_destroy] */
 void vmp_ctl_path_free_all(vmp_ctl_conn_t *conn);
+
+
+/* vmp_ctl_down.c */
+
+/** A path's QP was moved to ERR: fence it off, unless its connection ends. */
+void vmp_ctl_down_begin(vmp_ctl_path_t *path);
+
+/** Say so of paths whose QPs have settled. Return when to ask again, ns. */
+uint64_t vmp_ctl_down_settle(vmp_ctl_t *ctl, uint64_t now);
+
+/** PATH_DOWN. */
+void vmp_ctl_down_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                       uint64_t now);
+
+/** DEAD: of a path that waits for the peer's PATH_DOWN? Return 1 if so. */
+int vmp_ctl_down_unknown(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
+                         uint64_t now);
+
+/** Whether both sides are done with a dying path, or need not be. */
+int vmp_ctl_down_is_over(const vmp_ctl_path_t *path);
+
+/** The next epoch has to wait until the last one is done with here: let the peer
+ *  know that we live. */
+void vmp_ctl_down_not_yet(vmp_ctl_conn_t *conn, unsigned index);
+
+int vmp_ctl_down_is_waited(const vmp_ctl_conn_t *conn);
+void vmp_ctl_down_resend(vmp_ctl_conn_t *conn);
 
 
 /* vmp_entropy.c */

@@ -79,6 +79,10 @@ int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn)
     const vmp_ctl_path_slot_t *slot;
     unsigned i;
 
+    if (vmp_ctl_down_is_waited(conn)) {
+        return 1;
+    }
+
     for (i = 0; i < conn->num_paths; i++) {
         slot = &conn->paths[i];
         if (slot->path != NULL) {
@@ -86,6 +90,23 @@ int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn)
                 return 1;
             }
         } else if ((i < conn->want) && !slot->is_unavailable) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+int vmp_ctl_path_is_asked(const vmp_ctl_conn_t *conn)
+{
+    unsigned i;
+
+    if (!conn->is_leader || vmp_ctl_down_is_waited(conn)) {
+        return 1;
+    }
+
+    for (i = 0; i < conn->num_paths; i++) {
+        if (conn->paths[i].path != NULL) {
             return 1;
         }
     }
@@ -139,7 +160,10 @@ int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now)
 
     pending = num_pending(conn);
     for (i = 0; (i < conn->want) && (pending < VMP_CTL_MAX_PENDING); i++) {
-        if ((conn->paths[i].path != NULL) || conn->paths[i].is_unavailable) {
+        if ((conn->paths[i].path != NULL) || conn->paths[i].is_unavailable ||
+            (conn->paths[i].repair_at > now) ||
+            (conn->num_dying >= VMP_CTL_MAX_DYING) ||
+            vmp_ctl_path_is_draining(conn, i)) {
             continue;
         }
         if (path_request(conn, i, now) < 0) {
@@ -178,8 +202,28 @@ void vmp_ctl_path_resend(vmp_ctl_conn_t *conn)
         }
     }
 
+    vmp_ctl_down_resend(conn);
     if (is_missing && !conn->is_leader) {
         send_ask(conn);
+    }
+}
+
+void vmp_ctl_path_send_dead(vmp_ctl_conn_t *conn, unsigned index,
+                            uint32_t epoch)
+{
+    send_epoch(conn, VMP_CTL_DEAD, index, epoch, VMP_REASON_NONE);
+}
+
+void vmp_ctl_path_failed(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                         uint64_t now)
+{
+    vmp_ctl_path_t *path = (index < conn->num_paths) ?
+                           conn->paths[index].path : NULL;
+
+    /* else it is known already */
+    if ((path != NULL) && (path->epoch == epoch)) {
+        vmp_ctl_path_retire(path, now);
+        vmp_ctl_conn_kick(conn, now);
     }
 }
 
@@ -236,6 +280,8 @@ static void recv_ask(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         if (conn->paths[i].is_unavailable) {
             send_epoch(conn, VMP_CTL_DEAD, i, conn->paths[i].epoch,
                        VMP_REASON_RESOURCE);
+        } else if (conn->paths[i].path == NULL) {
+            vmp_ctl_down_not_yet(conn, i);
         }
     }
 
@@ -284,7 +330,6 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 {
     vmp_ctl_path_slot_t *slot = &conn->paths[msg->path];
     vmp_ctl_path_t *path      = slot->path;
-    char str[VMP_CTL_STR_MAX];
 
     if (conn->is_leader) {
         return;
@@ -310,24 +355,23 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     }
 
     if (path != NULL) {
+        /* The leader has given it up, before it heard of our QP, or it would
+         * have fenced it off with us */
         if (path->state == VMP_CTL_PATH_STATE_UP) {
-            vmp_log_at(vmp_log_failure_level,
-                       "vmp: %s has replaced path %u, which this version "
-                       "cannot survive", vmp_ctl_conn_str(conn, str),
-                       path->index);
-            vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED,
-                              VMP_ERR_CONNECTION_RESET, VMP_REASON_FAILED,
-                              VMP_REASON_FAILED, now);
+            vmp_debug("vmp: PATH_REQ of epoch %u for path %u, which is up",
+                      msg->epoch, path->index);
             return;
         }
         vmp_ctl_path_retire(path, now);
     }
 
-    /* Not before the application has let go of the former epoch: the leader
-     * repeats it */
+    /* Not before the application has let go of the former epoch, and both sides
+     * have fenced it off: the leader repeats it */
     if ((conn->num_dying < VMP_CTL_MAX_DYING) &&
         !vmp_ctl_path_is_draining(conn, msg->path)) {
         recv_req_new(conn, msg, now);
+    } else {
+        vmp_ctl_down_not_yet(conn, msg->path);
     }
 }
 
@@ -407,6 +451,10 @@ static void recv_dead(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     int is_refused            = msg->reason == VMP_REASON_RESOURCE;
     char str[VMP_CTL_STR_MAX];
 
+    if (!is_refused && vmp_ctl_down_unknown(conn, msg, now)) {
+        return;
+    }
+
     if (msg->epoch < slot->epoch) {
         return;
     }
@@ -418,15 +466,9 @@ static void recv_dead(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         }
     } else if (path->epoch != msg->epoch) {
         return;
-    } else if (path->state == VMP_CTL_PATH_STATE_UP) {
-        vmp_log_at(conn->has_user ? vmp_log_failure_level : VMP_LOG_INFO,
-                   "vmp: %s: path %u is dead there, which this version cannot "
-                   "survive", vmp_ctl_conn_str(conn, str), path->index);
-        vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_CONNECTION_RESET,
-                          VMP_REASON_FAILED, VMP_REASON_FAILED, now);
-        return;
     } else {
         vmp_ctl_path_retire(path, now);
+        (void)vmp_ctl_down_unknown(conn, msg, now);
     }
 
     if (is_refused && (msg->path == 0)) {
@@ -475,6 +517,9 @@ void vmp_ctl_path_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         break;
     case VMP_CTL_DEAD:
         recv_dead(conn, msg, now);
+        break;
+    case VMP_CTL_PATH_DOWN:
+        vmp_ctl_down_recv(conn, msg, now);
         break;
     default:
         break;

@@ -17,6 +17,9 @@ void vmp_ctl_path_event(vmp_ctl_path_t *path, vmp_ev_type_t type)
         .remote_rail = path->remote_rail,
         .epoch       = path->epoch,
         .entropy     = path->entropy,
+        .psn         = (type == VMP_EV_PATH_DEAD) ? path->peer_psn :
+                                                    path->psn,
+        .mtu         = path->mtu,
         .qp          = path->qp,
         .is_stuck    = path->is_stuck
     };
@@ -30,6 +33,7 @@ vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
 {
     vmp_ctl_t *ctl   = conn->ctl;
     unsigned num_evs = VMP_CTL_CONN_EVS + VMP_CTL_PATH_EVS;
+    const vmp_ctl_path_t *dying;
     vmp_ctl_path_t *path;
     unsigned i;
 
@@ -37,6 +41,9 @@ vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
 
     for (i = 0; i < conn->num_paths; i++) {
         num_evs += (conn->paths[i].path != NULL) ? VMP_CTL_PATH_EVS : 0;
+    }
+    for (dying = conn->dying; dying != NULL; dying = dying->next) {
+        num_evs += !dying->is_peer_down;
     }
     if (vmp_ctl_ev_reserve(conn, num_evs) < 0) {
         return NULL;
@@ -99,6 +106,7 @@ void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now)
     char str[VMP_CTL_STR_MAX];
 
     path->state        = VMP_CTL_PATH_STATE_UP;
+    path->up_time      = now;
     path->is_announced = 1;
     vmp_ctl_path_event(path, VMP_EV_PATH_UP);
     vmp_ctl_half_remove(conn);
@@ -127,6 +135,23 @@ static void path_destroy(vmp_ctl_path_t *path)
     free(path);
 }
 
+/* Who fails again and again is repaired ever more rarely */
+static void set_backoff(const vmp_ctl_path_t *path, uint64_t now)
+{
+    vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
+
+    if ((path->state == VMP_CTL_PATH_STATE_UP) &&
+        (now - path->up_time >= VMP_CTL_STABLE)) {
+        slot->backoff_ms = 0;
+    } else if (slot->backoff_ms == 0) {
+        slot->backoff_ms = VMP_CTL_REPAIR_MIN / VMP_CTL_MSEC;
+    } else if (slot->backoff_ms < VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC) {
+        slot->backoff_ms *= 2;
+    }
+
+    slot->repair_at = now + slot->backoff_ms * VMP_CTL_MSEC;
+}
+
 void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_conn_t *conn = path->conn;
@@ -150,6 +175,7 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
         vmp_ctl_path_event(path, VMP_EV_PATH_DOWN);
     }
 
+    set_backoff(path, now);
     path->state         = VMP_CTL_PATH_DYING;
     path->time          = now + VMP_CTL_QUARANTINE;
     path->in_quarantine = 1;
@@ -164,13 +190,16 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
         ctl->quarantine_tail->fifo_next = path;
     }
     ctl->quarantine_tail = path;
+    vmp_ctl_down_begin(path);
 }
 
-static void path_check_end(vmp_ctl_path_t *path)
+void vmp_ctl_path_check_end(vmp_ctl_path_t *path)
 {
     vmp_ctl_conn_t *conn = path->conn;
 
-    if (path->in_quarantine || (path->is_announced && !path->is_drained)) {
+    if (path->in_quarantine || path->is_settling ||
+        (path->is_announced && !path->is_drained) ||
+        !vmp_ctl_down_is_over(path)) {
         return;
     }
 
@@ -190,18 +219,27 @@ void vmp_ctl_path_quarantine(vmp_ctl_t *ctl, uint64_t now)
         }
 
         path->in_quarantine = 0;
-        path_check_end(path);
+        vmp_ctl_path_check_end(path);
     }
 }
 
-void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch)
+void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                          uint64_t now)
 {
     vmp_ctl_path_t *path;
 
     for (path = conn->dying; path != NULL; path = path->next) {
         if ((path->index == index) && (path->epoch == epoch)) {
             path->is_drained = 1;
-            path_check_end(path);
+            if (conn->state == VMP_CTL_CONN_DYING) {
+                vmp_ctl_path_check_end(path);
+                return;
+            }
+
+            vmp_ctl_path_check_end(path);
+            if (vmp_ctl_path_start(conn, now) == 0) {
+                vmp_ctl_conn_kick(conn, now);
+            }
             return;
         }
     }
@@ -226,7 +264,9 @@ int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index)
     const vmp_ctl_path_t *path;
 
     for (path = conn->dying; path != NULL; path = path->next) {
-        if ((path->index == index) && path->is_announced && !path->is_drained) {
+        if ((path->index == index) &&
+            ((path->is_announced && !path->is_drained) ||
+             !vmp_ctl_down_is_over(path))) {
             return 1;
         }
     }

@@ -21,18 +21,25 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     }
 }
 
-/* Until its first path is up a connection can time out; after that this path
- * shows whether the peer lives, and further paths wait as long as it does */
+/* While no path is up a connection can time out; a path that is up shows whether
+ * the peer lives, and others wait as long as it does */
 static int can_time_out(const vmp_ctl_conn_t *conn)
 {
     const vmp_ctl_path_t *path;
+    unsigned i;
 
     if (conn->state != VMP_CTL_CONN_CONNECTED) {
         return conn->state == VMP_CTL_CONN_CONNECTING;
     }
 
-    path = conn->paths[0].path;
-    return (path == NULL) || (path->state != VMP_CTL_PATH_STATE_UP);
+    for (i = 0; i < conn->num_paths; i++) {
+        path = conn->paths[i].path;
+        if ((path != NULL) && (path->state == VMP_CTL_PATH_STATE_UP)) {
+            return 0;
+        }
+    }
+
+    return vmp_ctl_path_is_asked(conn);
 }
 
 static uint64_t silent_since(const vmp_ctl_conn_t *conn)
@@ -141,6 +148,9 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
         vmp_ctl_path_resend(conn);
     }
     vmp_ctl_conn_send_again_end(conn);
+    if (vmp_ctl_path_start(conn, now) < 0) {
+        return;
+    }
 
     conn->rto_ms *= 2;
     if (conn->rto_ms > VMP_CTL_RTO_MAX / VMP_CTL_MSEC) {

@@ -45,14 +45,14 @@ static int vmp_event_has_refill(vmp_iface_t *iface)
 }
 
 /* Work that progress has without anything happening */
-static int vmp_event_has_work(vmp_iface_t *iface, uint64_t *deadline_p)
+static int vmp_event_has_work(vmp_iface_t *iface)
 {
     return !vmp_spsc_is_empty(&iface->evs) ||
            !vmp_list_is_empty(&iface->done) || vmp_rma_can_post(iface) ||
            ((iface->num_waiting > 0) &&
             ((iface->ready_left > 0) || (iface->ready_gen != iface->gen))) ||
            vmp_event_has_failed(iface) || vmp_event_has_refill(iface) ||
-           vmp_path_has_to_drain(iface, deadline_p);
+           vmp_path_has_to_drain(iface) || vmp_replay_can_post(iface);
 }
 
 /* Whether something here waits for room, which comes with completions and with
@@ -70,7 +70,8 @@ static int vmp_event_is_waiting(const vmp_iface_t *iface)
     return (iface->num_waiting > 0) || (iface->chunks > 0) ||
            !vmp_list_is_empty(&iface->active) ||
            !vmp_list_is_empty(&iface->owing) ||
-           !vmp_list_is_empty(&iface->draining);
+           !vmp_list_is_empty(&iface->draining) ||
+           !vmp_list_is_empty(&iface->replaying);
 }
 
 int vmp_iface_event_fd(const vmp_iface_t *iface)
@@ -80,10 +81,9 @@ int vmp_iface_event_fd(const vmp_iface_t *iface)
 
 vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
 {
-    uint64_t deadline;
     vmp_status_t status;
 
-    if (vmp_event_has_work(iface, &deadline)) {
+    if (vmp_event_has_work(iface)) {
         return VMP_ERR_BUSY;
     }
 
@@ -91,7 +91,7 @@ vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
         events |= VMP_PORT_EVENT_TX | VMP_PORT_EVENT_RX;
     }
 
-    status = vmp_port_event_arm(iface->port, events, deadline);
+    status = vmp_port_event_arm(iface->port, events, UINT64_MAX);
     if (status != VMP_OK) {
         return status;
     }

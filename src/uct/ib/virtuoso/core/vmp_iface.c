@@ -157,8 +157,11 @@ static void vmp_iface_init_pools(vmp_iface_t *iface)
 
     iface->unsig_bufs_max = tx_max / 4;
     vmp_buf_pool_init(&iface->tx_bufs, iface->md, "send buffers",
-                      sizeof(vmp_buf_t) + VMP_FRAME_HDR_LEN + iface->seg_size,
-                      0, VMP_TX_CHUNK_BUFS, tx_max);
+                      sizeof(vmp_tx_buf_t) + VMP_FRAME_HDR_LEN +
+                      iface->seg_size, 0, VMP_TX_CHUNK_BUFS, tx_max);
+    vmp_buf_pool_init(&iface->short_bufs, iface->md, "copies of short sends",
+                      sizeof(vmp_tx_buf_t) + VMP_FRAME_HDR_LEN +
+                      iface->max_short, 0, VMP_TX_CHUNK_BUFS, UINT32_MAX);
     vmp_obj_pool_init(&iface->op_pool, sizeof(vmp_op_t), VMP_OPS_MAX);
     vmp_obj_pool_init(&iface->barrier_pool, sizeof(vmp_barrier_t), UINT32_MAX);
     vmp_obj_pool_init(&iface->waiter_pool, sizeof(vmp_waiter_t), UINT32_MAX);
@@ -170,6 +173,7 @@ static void vmp_iface_init_lists(vmp_iface_t *iface)
     vmp_list_init(&iface->owing);
     vmp_list_init(&iface->failing);
     vmp_list_init(&iface->draining);
+    vmp_list_init(&iface->replaying);
     vmp_list_init(&iface->done);
     vmp_list_init(&iface->dead);
     vmp_list_init(&iface->all);
@@ -178,6 +182,7 @@ static void vmp_iface_init_lists(vmp_iface_t *iface)
 static void vmp_iface_cleanup_pools(vmp_iface_t *iface)
 {
     vmp_buf_pool_cleanup(&iface->tx_bufs);
+    vmp_buf_pool_cleanup(&iface->short_bufs);
     vmp_obj_pool_cleanup(&iface->op_pool);
     vmp_obj_pool_cleanup(&iface->barrier_pool);
     vmp_obj_pool_cleanup(&iface->waiter_pool);
@@ -419,6 +424,10 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
 
     if (vmp_unlikely(!vmp_list_is_empty(&iface->draining))) {
         count += vmp_path_progress(iface);
+    }
+
+    if (vmp_unlikely(!vmp_list_is_empty(&iface->replaying))) {
+        count += vmp_replay_progress(iface);
     }
 
     if (vmp_unlikely(!vmp_list_is_empty(&iface->done))) {

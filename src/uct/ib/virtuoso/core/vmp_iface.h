@@ -76,6 +76,7 @@ struct vmp_iface {
     vmp_iface_ops_t        ops;
     void                   *arg;
     vmp_buf_pool_t         tx_bufs;
+    vmp_buf_pool_t         short_bufs;      /**< Copies of what went inline */
     vmp_obj_pool_t         op_pool;         /**< vmp_op_t */
     vmp_obj_pool_t         barrier_pool;    /**< vmp_barrier_t */
     vmp_obj_pool_t         waiter_pool;     /**< vmp_waiter_t */
@@ -91,6 +92,8 @@ struct vmp_iface {
     vmp_link_t             owing;           /**< Conns that owe credit */
     vmp_link_t             failing;         /**< Conns that drain */
     vmp_link_t             draining;        /**< Paths that drain */
+    vmp_link_t             replaying;       /**< Dead paths whose work is to be
+                                                 done again, oldest first */
     vmp_link_t             done;            /**< Operations to complete */
     vmp_link_t             dead;            /**< Conns to be freed */
     vmp_link_t             all;             /**< Every connection */

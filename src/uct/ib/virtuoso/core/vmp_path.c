@@ -66,6 +66,8 @@ vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev)
     path->rail_index  = ev->rail;
     path->remote_rail = ev->remote_rail;
     path->state       = VMP_PATH_READY;
+    path->psn         = ev->psn;
+    path->mtu_shift   = 7 + ev->mtu;        /* as enum ibv_mtu has it */
     vmp_list_init(&path->draining);
     vmp_list_init(&path->forcing);
     conn->paths[path->index] = path;
@@ -73,8 +75,7 @@ vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev)
     return path;
 }
 
-/* Books of a WR that leaves the ring */
-static void vmp_path_release(vmp_path_t *path, const vmp_wr_t *wr)
+void vmp_path_unpost(vmp_path_t *path, const vmp_wr_t *wr)
 {
     vmp_conn_t *conn = path->conn;
 
@@ -82,15 +83,11 @@ static void vmp_path_release(vmp_path_t *path, const vmp_wr_t *wr)
     --path->pol->outstanding;
     path->pol->inflight -= wr->bytes;
 
-    if (wr->buf != NULL) {
-        vmp_buf_put(&conn->iface->tx_bufs, wr->buf);
-    }
-
     if (vmp_wr_is_ctrl(wr->kind)) {
         return;
     }
 
-    if ((wr->kind == VMP_WR_GET) || (wr->kind == VMP_WR_GET_CHUNK)) {
+    if (wr->kind == VMP_WR_GET_CHUNK) {
         --conn->reads;
     }
 
@@ -104,15 +101,26 @@ static void vmp_path_release(vmp_path_t *path, const vmp_wr_t *wr)
     }
 }
 
-void vmp_path_free(vmp_path_t *path)
+void vmp_wr_end(vmp_conn_t *conn, const vmp_wr_t *wr, vmp_status_t status)
+{
+    if (wr->buf != NULL) {
+        vmp_post_buf_put(conn->iface, wr->buf);
+    }
+
+    if (wr->barrier != NULL) {
+        if ((wr->comp != NULL) && (wr->ep != NULL)) {
+            conn->iface->ops.complete(conn->iface->arg, wr->comp, status);
+        }
+
+        vmp_conn_end(conn, wr->barrier);
+    } else if (vmp_wr_is_chunk(wr->kind)) {
+        vmp_rma_chunk_done(wr->comp, status);
+    }
+}
+
+void vmp_path_detach(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
-    vmp_wr_t *wr;
-
-    for (; path->tail != path->head; ++path->tail) {
-        wr = &path->ring[path->tail & path->mask];
-        vmp_path_release(path, wr);
-    }
 
     path->rail->unsig           -= path->unsig;
     path->rail->unsig_bufs      -= path->unsig_bufs;
@@ -123,6 +131,26 @@ void vmp_path_free(vmp_path_t *path)
     --conn->paths_live;
     vmp_list_del(&path->draining);
     vmp_list_del(&path->forcing);
+}
+
+void vmp_path_free(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_wr_t *wr;
+
+    vmp_replay_forget(path);
+    if (conn->paths[path->index] == path) {
+        for (; path->tail != path->head; ++path->tail) {
+            wr = &path->ring[path->tail & path->mask];
+            vmp_path_unpost(path, wr);
+            if (wr->buf != NULL) {
+                vmp_post_buf_put(conn->iface, wr->buf);
+            }
+        }
+
+        vmp_path_detach(path);
+    }
+
     free(path->ring);
     free(path);
 }
@@ -132,7 +160,17 @@ void vmp_path_up(vmp_path_t *path)
     vmp_conn_t *conn = path->conn;
     char str[VMP_PATH_STR_MAX];
 
-    if (path->state != VMP_PATH_READY) {
+    if ((path->state == VMP_PATH_READY) && (path->epoch > 1)) {
+        /* a repaired one has to show that it carries, or it would be given work
+         * that waits for the device's retries */
+        path->state = VMP_PATH_PROBE;
+        if (vmp_path_post_nop(path) != 0) {
+            vmp_path_post_failed(path, VMP_WR_NOP);
+        }
+        return;
+    }
+
+    if ((path->state != VMP_PATH_READY) && (path->state != VMP_PATH_PROBE)) {
         return;
     }
 
@@ -168,8 +206,14 @@ void vmp_path_disable(vmp_path_t *path)
     conn->eligible   &= ~(1ull << path->index);
     path->pol->window = 0;
     vmp_conn_update_tx_path(conn);
+    if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+        /* what was told of credit on it may be lost */
+        conn->must_tell = 1;
+        conn->rx_ask    = VMP_ASK_NOT;
+        vmp_list_add_once(&conn->iface->owing, &conn->owing);
+    }
+
     if (!vmp_list_is_linked(&path->draining)) {
-        path->down_time = vmp_port_now(conn->iface->port);
         vmp_list_add_tail(&conn->iface->draining, &path->draining);
     }
 }
@@ -182,7 +226,6 @@ const char *vmp_wr_kind_str(unsigned kind)
         [VMP_WR_NOP]       = "flush",
         [VMP_WR_AM]        = "message",
         [VMP_WR_PUT]       = "put",
-        [VMP_WR_GET]       = "get",
         [VMP_WR_PUT_CHUNK] = "put (part)",
         [VMP_WR_GET_CHUNK] = "get (part)"
     };
@@ -268,42 +311,38 @@ void vmp_path_force_again(vmp_rail_t *rail)
 
 void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status)
 {
-    vmp_conn_t *conn   = path->conn;
-    vmp_iface_t *iface = conn->iface;
+    vmp_conn_t *conn = path->conn;
     vmp_wr_t wr;
 
     while (path->tail != end) {
         wr = path->ring[path->tail & path->mask];
         ++path->tail;
-        vmp_path_release(path, &wr);
-
-        if (wr.barrier != NULL) {
-            if ((wr.comp != NULL) && (wr.ep != NULL)) {
-                iface->ops.complete(iface->arg, wr.comp, status);
-            }
-
-            vmp_conn_end(conn, wr.barrier);
-        } else if (vmp_wr_is_chunk(wr.kind)) {
-            vmp_rma_chunk_done(wr.comp, status);
-        }
+        vmp_path_unpost(path, &wr);
+        vmp_wr_end(conn, &wr, status);
     }
 }
 
-static const char *vmp_path_advice(vmp_wc_status_t status)
+/* An error of one operation, which would fail on any path */
+static int vmp_path_is_misuse(vmp_wc_status_t status)
 {
-    switch (status) {
-    case VMP_WC_RETRY_EXC:
-        return "the peer did not answer: check that it runs and that the "
-               "network carries this path (UCX_VMP_TIMEOUT and "
-               "UCX_VMP_RETRY_COUNT say how long to try)";
-    case VMP_WC_REM_ACCESS:
-        return "the peer's memory was not registered for it, or the address "
-               "is wrong: an error of the program";
-    case VMP_WC_LOC_ERR:
-        return "the local buffer was not registered for it: an error of the "
-               "program";
-    default:
-        return "the connection is lost: see the peer's log for its side";
+    return (status == VMP_WC_LOC_ERR) || (status == VMP_WC_REM_ACCESS);
+}
+
+/* It is of no use any more: control fences it off, at both ends */
+static void vmp_path_fence_off(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_cmd_t cmd    = {
+        .type   = VMP_CMD_PATH_FAIL,
+        .slot   = conn->slot,
+        .incarn = conn->incarn,
+        .path   = path->index,
+        .epoch  = path->epoch
+    };
+
+    ++conn->iface->counters.paths_failed;
+    if (vmp_iface_command(conn->iface, &cmd) != 0) {
+        vmp_conn_fail(conn, VMP_ERR_NO_MEMORY);
     }
 }
 
@@ -325,21 +364,36 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
     path->drain_pos = pos + 1;
     vmp_path_disable(path);
 
-    if ((wc->status == VMP_WC_FLUSHED) ||
-        (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
-        /* why it is flushed is known, or control says so */
+    if (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
         return;
     }
 
     wr = &path->ring[pos & path->mask];
-    vmp_log_at((wc->status == VMP_WC_RETRY_EXC) ? vmp_log_failure_level :
-                                                  VMP_LOG_ERROR,
-               "%s failed: %s of %u bytes: %s (vendor error 0x%x); %s",
-               vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(wr->kind),
-               wr->bytes, vmp_wc_status_str(wc->status), wc->vendor_err,
-               vmp_path_advice(wc->status));
-    vmp_conn_fail(conn, (wc->status == VMP_WC_RETRY_EXC) ?
-                  VMP_ERR_ENDPOINT_TIMEOUT : VMP_ERR_CONNECTION_RESET);
+    if (vmp_path_is_misuse(wc->status)) {
+        vmp_error("%s failed: %s of %u bytes: %s (vendor error 0x%x); %s",
+                  vmp_path_str(path, str, sizeof(str)),
+                  vmp_wr_kind_str(wr->kind), wr->bytes,
+                  vmp_wc_status_str(wc->status), wc->vendor_err,
+                  (wc->status == VMP_WC_LOC_ERR) ?
+                  "the local buffer was not registered for it: an error of "
+                  "the program" :
+                  "the peer's memory was not registered for it, or the address "
+                  "is wrong: an error of the program");
+        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
+        return;
+    }
+
+    if (wc->status != VMP_WC_FLUSHED) {
+        vmp_log_at(vmp_log_failure_level,
+                   "%s failed: %s of %u bytes: %s (vendor error 0x%x); its "
+                   "work goes on over %u other paths",
+                   vmp_path_str(path, str, sizeof(str)),
+                   vmp_wr_kind_str(wr->kind), wr->bytes,
+                   vmp_wc_status_str(wc->status), wc->vendor_err,
+                   (unsigned)__builtin_popcountll(conn->up_mask));
+    }
+
+    vmp_path_fence_off(path);
 }
 
 static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
@@ -383,6 +437,10 @@ static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
 
     conn->is_asked = 0;
     vmp_path_retire(path, pos + 1, VMP_OK);
+    if (vmp_unlikely(path->state == VMP_PATH_PROBE)) {
+        vmp_path_up(path);
+    }
+
     vmp_path_update_eligible(path);
     if (vmp_unlikely(conn->is_pinned)) {
         vmp_conn_check_pin(conn);

@@ -18,8 +18,7 @@ typedef enum vmp_wr_kind {
     VMP_WR_SKIP,                    /**< SKIP frame */
     VMP_WR_NOP,                     /**< To know that what is before is done */
     VMP_WR_AM,                      /**< Message */
-    VMP_WR_PUT,                     /**< Put in one piece */
-    VMP_WR_GET,                     /**< Get in one piece */
+    VMP_WR_PUT,                     /**< Put out of a buffer of ours */
     VMP_WR_PUT_CHUNK,               /**< Piece of an operation, see vmp_rma.h */
     VMP_WR_GET_CHUNK
 } vmp_wr_kind_t;
@@ -41,14 +40,17 @@ typedef struct vmp_wr {
     vmp_ep_t      *ep;              /**< NULL: endpoint is gone */
     vmp_buf_t     *buf;             /**< Bounce buffer */
     void          *comp;            /**< The user's; of chunks: vmp_op_t */
-    uint64_t      sn;               /**< AM: its SN; CHUNK: offset, bytes */
+    uint64_t      sn;               /**< AM: its SN; SKIP: the first; PUT, CHUNK:
+                                         offset, bytes */
     uint32_t      bytes;
     uint8_t       kind;
+    uint8_t       num_log;          /**< SKIP: log2 of how many SNs */
 } vmp_wr_t;
 
 
 typedef enum vmp_path_state {
     VMP_PATH_READY,                 /**< May receive */
+    VMP_PATH_PROBE,                 /**< Repaired: has to show that it carries */
     VMP_PATH_UP,                    /**< May send */
     VMP_PATH_DOWN                   /**< QP is in ERR: drains */
 } vmp_path_state_t;
@@ -73,6 +75,11 @@ struct vmp_path {
     uint32_t            epoch;
     uint32_t            entropy;
     uint32_t            drain_pos;  /**< is_error: completions seen up to */
+    uint32_t            psn;        /**< Of the next WR; when being replayed: of
+                                         the oldest */
+    uint32_t            peer_psn;   /**< is_dead: the next one that the peer
+                                         expected, or VMP_PSN_UNKNOWN */
+    uint8_t             mtu_shift;  /**< log2 of bytes a packet */
     uint8_t             index;
     uint8_t             rail_index;
     uint8_t             remote_rail;
@@ -80,8 +87,10 @@ struct vmp_path {
     uint8_t             is_error;   /**< An error completion came */
     uint8_t             is_marked;  /**< Drain marker was posted */
     uint8_t             is_stuck;   /**< QP could not be moved to ERR */
-    uint64_t            down_time;  /**< When it went out of use, ns */
-    vmp_link_t          draining;   /**< In iface->draining */
+    uint8_t             is_dead;    /**< The peer has fenced it off, too */
+    struct vmp_path     *target;    /**< Being replayed: onto this one */
+    vmp_link_t          draining;   /**< In iface->draining, then in
+                                         iface->replaying */
     vmp_link_t          forcing;    /**< In rail->forcing */
     vmp_path_counters_t counters;
 };
@@ -93,6 +102,26 @@ typedef struct vmp_path vmp_path_t;
 
 /** A path as control announced it. NULL: no memory. */
 vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev);
+
+/** The books of a WR that is in no queue any more. */
+void vmp_path_unpost(vmp_path_t *path, const vmp_wr_t *wr);
+
+/** It ends. Calls back. */
+void vmp_wr_end(vmp_conn_t *conn, const vmp_wr_t *wr, vmp_status_t status);
+
+/** Packets of a WR: so many PSNs it takes. */
+static inline uint32_t vmp_wr_packets(const vmp_path_t *path, uint8_t kind,
+                                      uint32_t bytes)
+{
+    if (kind == VMP_WR_AM) {
+        bytes += VMP_FRAME_HDR_LEN;
+    }
+
+    return (bytes == 0) ? 1 : ((bytes - 1) >> path->mtu_shift) + 1;
+}
+
+/** Take its index from a drained path: the next epoch may come. */
+void vmp_path_detach(vmp_path_t *path);
 
 /** Free it with what its ring holds; calls nobody back. */
 void vmp_path_free(vmp_path_t *path);
@@ -144,9 +173,40 @@ void vmp_path_down(vmp_path_t *path, int is_stuck);
 /** End paths that are drained. Return how many. */
 unsigned vmp_path_progress(vmp_iface_t *iface);
 
-/** Whether vmp_path_progress() has something to do now. If not, `*deadline_p` is
- *  when it has at the latest, ns (UINT64_MAX: not by time). */
-int vmp_path_has_to_drain(const vmp_iface_t *iface, uint64_t *deadline_p);
+/** Whether vmp_path_progress() has something to do now. */
+int vmp_path_has_to_drain(const vmp_iface_t *iface);
+
+
+/* vmp_replay.c */
+
+/** A path of a living connection is drained: do again elsewhere what did not
+ *  complete, as soon as the peer has fenced it off. */
+void vmp_replay_begin(vmp_path_t *path);
+
+/** The peer has, and its QP expected this PSN next. */
+void vmp_replay_dead(vmp_conn_t *conn, unsigned index, uint32_t epoch,
+                     uint32_t psn);
+
+/** Post what there is room for. Return how many were posted or ended. */
+unsigned vmp_replay_progress(vmp_iface_t *iface);
+
+/** Whether that has something to do now. */
+int vmp_replay_can_post(const vmp_iface_t *iface);
+
+/** The peer closed: messages that it had delivered are complete. */
+void vmp_replay_delivered(vmp_conn_t *conn);
+
+/** The connection is lost: what is left ends with `status`. */
+void vmp_replay_abort(vmp_conn_t *conn, vmp_status_t status);
+
+/** The connection is freed: so is what is left, without a call. */
+void vmp_replay_drop(vmp_conn_t *conn);
+
+/** An endpoint goes: what is left of it calls nobody back. */
+void vmp_replay_purge(vmp_conn_t *conn, const vmp_ep_t *ep);
+
+/** A path object goes: nobody is to be replayed onto it. */
+void vmp_replay_forget(const vmp_path_t *path);
 
 #define VMP_PATH_STR_MAX  128
 

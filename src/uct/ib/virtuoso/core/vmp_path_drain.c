@@ -12,11 +12,6 @@
  * control may destroy the QP.
  */
 
-/* Control tells why a path went out of use, in another event; a path without a
- * reason after that time has failed by itself. */
-#define VMP_PATH_REASON_NS  200000000ul
-
-
 /* The peer closed in good order, but an operation did not get through. Its
  * acknowledgement may just be lost: of messages, GOODBYE said which were
  * delivered. */
@@ -58,6 +53,11 @@ static unsigned vmp_path_finish(vmp_path_t *path)
 
     if (vmp_iface_command(conn->iface, &cmd) != 0) {
         return 0;
+    }
+
+    if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+        vmp_replay_begin(path);
+        return 1;
     }
 
     if (!(conn->block & VMP_BLOCK_FAILED)) {
@@ -123,22 +123,8 @@ static int vmp_path_can_drain(const vmp_path_t *path)
 }
 
 /* One step of the drain. Return 1 if something happened. */
-static unsigned vmp_path_drain(vmp_path_t *path, uint64_t now)
+static unsigned vmp_path_drain(vmp_path_t *path)
 {
-    vmp_conn_t *conn = path->conn;
-    char str[VMP_PATH_STR_MAX];
-
-    if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
-        if ((now - path->down_time) < VMP_PATH_REASON_NS) {
-            return 0;
-        }
-
-        vmp_log_at(vmp_log_failure_level,
-                   "%s went out of use: the connection is lost",
-                   vmp_path_str(path, str, sizeof(str)));
-        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
-    }
-
     if (!vmp_path_can_drain(path)) {
         return 0;
     }
@@ -165,13 +151,10 @@ unsigned vmp_path_progress(vmp_iface_t *iface)
     unsigned count = 0;
     vmp_link_t *link;
     vmp_link_t *tmp;
-    uint64_t now;
     unsigned i;
 
-    now = vmp_port_now(iface->port);
     vmp_list_for_each_safe(link, tmp, &iface->draining) {
-        count += vmp_path_drain(vmp_container_of(link, vmp_path_t, draining),
-                                now);
+        count += vmp_path_drain(vmp_container_of(link, vmp_path_t, draining));
     }
 
     if (count > 0) {
@@ -186,20 +169,16 @@ unsigned vmp_path_progress(vmp_iface_t *iface)
     return count;
 }
 
-int vmp_path_has_to_drain(const vmp_iface_t *iface, uint64_t *deadline_p)
+int vmp_path_has_to_drain(const vmp_iface_t *iface)
 {
     const vmp_link_t *link;
     const vmp_path_t *path;
 
-    *deadline_p = UINT64_MAX;
     vmp_list_for_each(link, &iface->draining) {
         path = vmp_container_of(link, vmp_path_t, draining);
-        if (path->conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
-            if (vmp_path_can_drain(path) || !path->rail->rx_empty) {
-                return 1;
-            }
-        } else if ((path->down_time + VMP_PATH_REASON_NS) < *deadline_p) {
-            *deadline_p = path->down_time + VMP_PATH_REASON_NS;
+        if (vmp_path_can_drain(path) || ((path->state == VMP_PATH_DOWN) &&
+                                         !path->rail->rx_empty)) {
+            return 1;
         }
     }
 

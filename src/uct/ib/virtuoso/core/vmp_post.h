@@ -16,6 +16,18 @@
  * posts, and vmp_post_end() keeps the books.
  */
 
+/** Start of every send buffer: what is needed to post it again */
+typedef struct vmp_tx_buf {
+    vmp_buf_t    super;
+    uint64_t     remote_addr;       /**< Put */
+    vmp_rkey_t   rkey;
+    uint16_t     hdr_length;        /**< Message with user's buffers: bytes of its
+                                         header, behind the frame's */
+    uint8_t      iovcnt;            /**< These buffers; 0: all is here */
+    uint8_t      is_short;          /**< From short_bufs */
+    vmp_iov_t    iov[VMP_MAX_IOV];
+} vmp_tx_buf_t;
+
 /** Room for an operation in send queue and CQ */
 static inline int vmp_path_has_room(const vmp_path_t *path)
 {
@@ -77,6 +89,7 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
     wr->bytes = bytes;
     wr->kind  = kind;
     ++path->head;
+    path->psn += vmp_wr_packets(path, kind, bytes);
     --rail->cq_avail;
     ++path->pol->outstanding;
     path->pol->inflight += bytes;
@@ -91,7 +104,7 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
         ++rail->unsig;
         ++path->unsig;
         path->unsig_bytes += bytes;
-        if (buf != NULL) {
+        if ((buf != NULL) && !((vmp_tx_buf_t*)buf)->is_short) {
             ++rail->unsig_bufs;
             ++path->unsig_bufs;
         }
@@ -118,8 +131,9 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
 }
 
 /** Header of the next frame on a path */
-static inline void vmp_post_frame(const vmp_path_t *path, void *buf,
-                                  uint8_t type, uint8_t am_id, size_t length)
+static inline void vmp_post_frame_sn(const vmp_path_t *path, void *buf,
+                                     uint8_t type, uint8_t am_id,
+                                     size_t length, uint64_t sn)
 {
     const vmp_conn_t *conn = path->conn;
     vmp_frame_t frame;
@@ -130,11 +144,17 @@ static inline void vmp_post_frame(const vmp_path_t *path, void *buf,
     frame.conn      = conn->peer_conn;
     frame.incarn    = conn->peer_incarn;
     frame.epoch     = path->epoch;
-    frame.sn        = (uint32_t)conn->tx_sn;
+    frame.sn        = (uint32_t)sn;
     frame.delivered = (uint32_t)conn->rx_next;
     frame.limit     = (uint32_t)(conn->rx_next + conn->rx_window);
     frame.length    = (uint32_t)length;
     vmp_frame_pack(buf, &frame);
+}
+
+static inline void vmp_post_frame(const vmp_path_t *path, void *buf,
+                                  uint8_t type, uint8_t am_id, size_t length)
+{
+    vmp_post_frame_sn(path, buf, type, am_id, length, path->conn->tx_sn);
 }
 
 /** A frame went out: what it told the peer. */
@@ -158,10 +178,43 @@ static inline uint32_t vmp_post_rkey(const vmp_path_t *path,
                      path->remote_rail : 0];
 }
 
-/** Data of a bounce buffer */
+/** Data of a send buffer */
 static inline void *vmp_post_buf_data(vmp_buf_t *buf)
 {
-    return buf + 1;
+    return (char*)buf + sizeof(vmp_tx_buf_t);
+}
+
+/** A buffer for a long send. There must be one. */
+static inline vmp_buf_t *vmp_post_buf_get(vmp_iface_t *iface)
+{
+    vmp_buf_t *buf = vmp_buf_get(&iface->tx_bufs);
+
+    if (buf == NULL) {
+        __builtin_unreachable();
+    }
+
+    ((vmp_tx_buf_t*)buf)->is_short = 0;
+    ((vmp_tx_buf_t*)buf)->iovcnt   = 0;
+    return buf;
+}
+
+/** A buffer for what goes inline, or NULL. */
+static inline vmp_buf_t *vmp_post_short_get(vmp_iface_t *iface)
+{
+    vmp_buf_t *buf = vmp_buf_get(&iface->short_bufs);
+
+    if (vmp_likely(buf != NULL)) {
+        ((vmp_tx_buf_t*)buf)->is_short = 1;
+        ((vmp_tx_buf_t*)buf)->iovcnt   = 0;
+    }
+
+    return buf;
+}
+
+static inline void vmp_post_buf_put(vmp_iface_t *iface, vmp_buf_t *buf)
+{
+    vmp_buf_put(((vmp_tx_buf_t*)buf)->is_short ? &iface->short_bufs :
+                                                 &iface->tx_bufs, buf);
 }
 
 /**
@@ -222,7 +275,7 @@ static inline vmp_status_t vmp_post_begin_bcopy(vmp_conn_t *conn,
         return vmp_conn_no_room(conn);
     }
 
-    *buf_p = vmp_buf_get(&iface->tx_bufs);
+    *buf_p = vmp_post_buf_get(iface);
     return VMP_OK;
 }
 

@@ -87,17 +87,33 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
     return VMP_INPROGRESS;
 }
 
+/* It went out as one chunk */
+static inline void vmp_op_posted(vmp_op_t *op, const vmp_iov_t *iov,
+                                 unsigned iovcnt, vmp_path_t *path)
+{
+    op->iovcnt  = iovcnt;
+    op->offset  = op->length;
+    op->posted  = 1;
+    op->barrier = vmp_conn_start(op->conn);
+    memcpy(op->iov, iov, iovcnt * sizeof(*iov));
+    vmp_post_end(path, VMP_POST_SIGNALED, op->kind, op->ep, NULL, op,
+                 op->length)->sn = 0;
+    op->conn->reads += (op->kind == VMP_WR_GET_CHUNK);
+    vmp_rma_count(path, op->length);
+}
+
 static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
                                   const vmp_iov_t *iov, unsigned iovcnt,
                                   uint64_t remote_addr, const vmp_rkey_t *rkey,
                                   void *comp)
 {
     vmp_conn_t *conn   = ep->conn;
-    vmp_wr_kind_t kind = is_get ? VMP_WR_GET : VMP_WR_PUT;
+    vmp_wr_kind_t kind = is_get ? VMP_WR_GET_CHUNK : VMP_WR_PUT_CHUNK;
     size_t length      = vmp_iov_length(iov, iovcnt);
     vmp_sge_t sge[VMP_MAX_IOV];
     vmp_status_t status;
     vmp_path_t *path;
+    vmp_op_t *op;
     unsigned num;
     unsigned i;
 
@@ -137,19 +153,23 @@ static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
         }
     }
 
+    op = vmp_op_new(ep, kind, length, remote_addr, rkey, comp);
+    if (op == NULL) {
+        return vmp_conn_no_room(conn);
+    }
+
     if (vmp_rma_post(path, kind, VMP_POST_SIGNALED, sge, num, remote_addr,
                      rkey) != 0) {
+        vmp_obj_put(&conn->iface->op_pool, op);
         return vmp_path_post_failed(path, kind);
     }
 
-    vmp_post_end(path, VMP_POST_SIGNALED, kind, ep, NULL, comp, length);
-    conn->reads += is_get;
-    vmp_rma_count(path, length);
+    vmp_op_posted(op, iov, iovcnt, path);
     return VMP_INPROGRESS;
 
 queue:
-    return vmp_rma_queue(ep, is_get ? VMP_WR_GET_CHUNK : VMP_WR_PUT_CHUNK, iov,
-                         iovcnt, length, remote_addr, rkey, comp);
+    return vmp_rma_queue(ep, kind, iov, iovcnt, length, remote_addr, rkey,
+                         comp);
 }
 
 vmp_status_t vmp_ep_put_zcopy(vmp_ep_t *ep, const vmp_iov_t *iov,
@@ -166,15 +186,25 @@ vmp_status_t vmp_ep_get_zcopy(vmp_ep_t *ep, const vmp_iov_t *iov,
     return vmp_rma_zcopy(ep, 1, iov, iovcnt, remote_addr, rkey, comp);
 }
 
+/* What it takes to post a put out of a buffer of ours again */
+static inline void vmp_put_keep(vmp_buf_t *buf, uint64_t remote_addr,
+                                const vmp_rkey_t *rkey)
+{
+    vmp_tx_buf_t *tx_buf = (vmp_tx_buf_t*)buf;
+
+    tx_buf->remote_addr = remote_addr;
+    tx_buf->rkey        = *rkey;
+}
+
 vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
                               uint64_t remote_addr, const vmp_rkey_t *rkey)
 {
     vmp_sge_t sge = {
-        .addr   = (uintptr_t)buffer,
         .length = (uint32_t)length
     };
     vmp_status_t status;
     vmp_path_t *path;
+    vmp_buf_t *buf;
     unsigned flags;
 
     if (vmp_unlikely(length > ep->conn->iface->max_short)) {
@@ -191,13 +221,22 @@ vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
         return VMP_OK;
     }
 
+    buf = vmp_post_short_get(ep->conn->iface);
+    if (vmp_unlikely(buf == NULL)) {
+        return vmp_conn_no_room(ep->conn);
+    }
+
+    sge.addr = (uintptr_t)vmp_post_buf_data(buf);
+    memcpy(vmp_post_buf_data(buf), buffer, length);
+    vmp_put_keep(buf, remote_addr, rkey);
     flags = VMP_POST_INLINE | vmp_post_moderate(path, length, NULL);
     if (vmp_unlikely(vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
                                   rkey) != 0)) {
+        vmp_post_buf_put(ep->conn->iface, buf);
         return vmp_path_post_failed(path, VMP_WR_PUT);
     }
 
-    vmp_post_end(path, flags, VMP_WR_PUT, ep, NULL, NULL, length);
+    vmp_post_end(path, flags, VMP_WR_PUT, ep, buf, NULL, length)->sn = 0;
     vmp_rma_count(path, length);
     return VMP_OK;
 }
@@ -221,20 +260,21 @@ ssize_t vmp_ep_put_bcopy(vmp_ep_t *ep, vmp_pack_func_t pack, void *arg,
     sge.addr   = (uintptr_t)vmp_post_buf_data(buf);
     sge.length = pack((void*)(uintptr_t)sge.addr, arg);
     if (vmp_unlikely(sge.length == 0)) {
-        vmp_buf_put(&iface->tx_bufs, buf);
+        vmp_post_buf_put(iface, buf);
         return 0;
     }
 
     path     = vmp_post_bcopy_path(conn, sge.length);
     sge.lkey = vmp_post_lkey(path, buf->mem);
+    vmp_put_keep(buf, remote_addr, rkey);
     flags    = vmp_post_moderate(path, sge.length, buf);
     if (vmp_unlikely(vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
                                   rkey) != 0)) {
-        vmp_buf_put(&iface->tx_bufs, buf);
+        vmp_post_buf_put(iface, buf);
         return vmp_path_post_failed(path, VMP_WR_PUT);
     }
 
-    vmp_post_end(path, flags, VMP_WR_PUT, ep, buf, NULL, sge.length);
+    vmp_post_end(path, flags, VMP_WR_PUT, ep, buf, NULL, sge.length)->sn = 0;
     vmp_rma_count(path, sge.length);
     return sge.length;
 }
@@ -269,7 +309,7 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
         return vmp_conn_no_room(conn);
     }
 
-    op->buf        = vmp_buf_get(&iface->tx_bufs);
+    op->buf        = vmp_post_buf_get(iface);
     op->unpack     = unpack;
     op->unpack_arg = unpack_arg;
     op->offset     = length;
@@ -278,9 +318,9 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
     sge.lkey       = vmp_post_lkey(path, op->buf->mem);
     if (vmp_rma_post(path, VMP_WR_GET_CHUNK, VMP_POST_SIGNALED, &sge, 1,
                      remote_addr, rkey) != 0) {
-        vmp_buf_put(&iface->tx_bufs, op->buf);
+        vmp_post_buf_put(iface, op->buf);
         vmp_obj_put(&iface->op_pool, op);
-        return vmp_path_post_failed(path, VMP_WR_GET);
+        return vmp_path_post_failed(path, VMP_WR_GET_CHUNK);
     }
 
     op->barrier = vmp_conn_start(conn);

@@ -6,6 +6,8 @@
 
 #include "vmp_rma.h"
 
+#include <string.h>
+
 #define VMP_RMA_BURST   4           /* chunks of one connection in its turn */
 #define VMP_RMA_FED     8           /* long operations that did not run dry,
                                        until windows are halved */
@@ -140,6 +142,25 @@ static void vmp_op_advance(vmp_op_t *op, size_t length)
         op->iov_offset = 0;
         ++op->iov_index;
     }
+}
+
+unsigned vmp_op_gather_at(const vmp_op_t *op, const vmp_path_t *path,
+                          size_t offset, size_t length, vmp_sge_t *sge)
+{
+    vmp_op_t at = {.iovcnt = op->iovcnt};
+    unsigned num;
+
+    if (op->buf != NULL) {
+        sge->addr   = (uintptr_t)vmp_post_buf_data(op->buf) + offset;
+        sge->length = length;
+        sge->lkey   = vmp_post_lkey(path, op->buf->mem);
+        return 1;
+    }
+
+    memcpy(at.iov, op->iov, op->iovcnt * sizeof(*op->iov));
+    vmp_op_advance(&at, offset);
+    (void)vmp_op_gather(&at, path, length, sge, &num);
+    return num;
 }
 
 /* The path of the next chunk; late, so that a path that is done earlier takes
@@ -329,7 +350,7 @@ static void vmp_op_finish(vmp_op_t *op)
     }
 
     if (buf != NULL) {
-        vmp_buf_put(&iface->tx_bufs, buf);
+        vmp_post_buf_put(iface, buf);
     }
 
     if ((ep != NULL) && (op->comp != NULL)) {
@@ -391,14 +412,33 @@ void vmp_rma_abort(vmp_conn_t *conn, const vmp_ep_t *ep, vmp_status_t status)
     }
 }
 
+void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
+{
+    uint32_t pos;
+    vmp_op_t *op;
+    vmp_wr_t *wr;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if (vmp_wr_is_chunk(wr->kind)) {
+            op = wr->comp;
+            if (op->ep == ep) {
+                op->ep = NULL;
+            }
+        }
+
+        if (wr->ep == ep) {
+            wr->ep = NULL;
+        }
+    }
+}
+
 void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
 {
     vmp_iface_t *iface = conn->iface;
     unsigned i;
-    uint32_t pos;
     vmp_link_t *link;
     vmp_op_t *op;
-    vmp_wr_t *wr;
 
     vmp_rma_abort(conn, ep, VMP_ERR_CANCELED);
     vmp_list_for_each(link, &iface->done) {
@@ -413,18 +453,8 @@ void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
             continue;
         }
 
-        for (pos = conn->paths[i]->tail; pos != conn->paths[i]->head; ++pos) {
-            wr = &conn->paths[i]->ring[pos & conn->paths[i]->mask];
-            if (vmp_wr_is_chunk(wr->kind)) {
-                op = wr->comp;
-                if (op->ep == ep) {
-                    op->ep = NULL;
-                }
-            }
-
-            if (wr->ep == ep) {
-                wr->ep = NULL;
-            }
-        }
+        vmp_rma_purge_ring(conn->paths[i], ep);
     }
+
+    vmp_replay_purge(conn, ep);
 }

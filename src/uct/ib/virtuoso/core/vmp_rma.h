@@ -62,6 +62,14 @@ void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep);
 /** Post chunks of a connection, at most `max`. Return how many. */
 unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max);
 
+/** What is in a path's ring of an endpoint calls nobody back. */
+void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep);
+
+/** Local pieces of `length` bytes of an operation from `offset` on, which were
+ *  posted as one chunk before. Return how many. */
+unsigned vmp_op_gather_at(const vmp_op_t *op, const vmp_path_t *path,
+                          size_t offset, size_t length, vmp_sge_t *sge);
+
 /** Bytes that a path may have in flight now. */
 uint32_t vmp_rma_window(const vmp_path_t *path);
 
@@ -73,7 +81,7 @@ vmp_rma_post(vmp_path_t *path, vmp_wr_kind_t kind, unsigned flags,
 {
     uint32_t key = vmp_post_rkey(path, rkey);
 
-    if ((kind == VMP_WR_GET) || (kind == VMP_WR_GET_CHUNK)) {
+    if (kind == VMP_WR_GET_CHUNK) {
         return vmp_port_post_read(path->qp, vmp_post_wr_id(path), flags, sge,
                                   num_sge, remote_addr, key);
     }

@@ -194,6 +194,8 @@ static size_t ctl_msg_len(unsigned type)
     case VMP_CTL_PATH_REQ:
     case VMP_CTL_PATH_REP:
         return VMP_CTL_HDR_LEN + 20 + VMP_DEVICE_ADDR_LEN;
+    case VMP_CTL_PATH_DOWN:
+        return VMP_CTL_HDR_LEN + 12;
     case VMP_CTL_PATH_RTU:
     case VMP_CTL_GOODBYE:
     case VMP_CTL_DEAD:
@@ -274,6 +276,13 @@ size_t vmp_ctl_msg_pack(void *buf, const vmp_ctl_msg_t *msg)
         put8(&p, 0);
         put16(&p, 0);
         put32(&p, msg->epoch);
+        break;
+    case VMP_CTL_PATH_DOWN:
+        put8(&p, msg->path);
+        put8(&p, msg->is_answer);
+        put16(&p, 0);
+        put32(&p, msg->epoch);
+        put32(&p, msg->psn);
         break;
     case VMP_CTL_GOODBYE:
         put32(&p, msg->delivered);
@@ -368,6 +377,15 @@ static int body_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
         /* DEAD of epoch 0: of a path that was never named */
         return ((msg->path >= VMP_MAX_PATHS) ||
                 ((msg->epoch == 0) && (msg->type != VMP_CTL_DEAD))) ? -1 : 0;
+    case VMP_CTL_PATH_DOWN:
+        msg->path      = get8(&p);
+        msg->is_answer = get8(&p);
+        p             += 2;                 /* reserved */
+        msg->epoch     = get32(&p);
+        msg->psn       = get32(&p);
+        return ((msg->path >= VMP_MAX_PATHS) || (msg->is_answer > 1) ||
+                (msg->epoch == 0) || ((msg->psn > VMP_PSN_MAX) &&
+                                      (msg->psn != VMP_PSN_UNKNOWN))) ? -1 : 0;
     case VMP_CTL_GOODBYE:
         msg->delivered = get32(&p);
         return 0;
@@ -451,7 +469,8 @@ const char *vmp_ctl_type_str(unsigned type)
         [VMP_CTL_DISCONNECT]  = "DISCONNECT",
         [VMP_CTL_GOODBYE]     = "GOODBYE",
         [VMP_CTL_REJECT]      = "REJECT",
-        [VMP_CTL_DEAD]        = "DEAD"
+        [VMP_CTL_DEAD]        = "DEAD",
+        [VMP_CTL_PATH_DOWN]   = "PATH_DOWN"
     };
 
     return ((type < VMP_CTL_LAST) && (names[type] != NULL)) ? names[type] :

@@ -32,6 +32,7 @@
 
 #define VMP_QPN_MAX        0xffffffu    /**< 24 bits */
 #define VMP_PSN_MAX        0xffffffu    /**< 24 bits */
+#define VMP_PSN_UNKNOWN    UINT32_MAX
 #define VMP_FLOW_LABEL_MAX 0xfffffu     /**< 20 bits */
 #define VMP_PATH_BITS_MAX  0x7fu        /**< IB: 7 bits */
 
@@ -61,6 +62,8 @@ typedef enum vmp_ctl_type {
     VMP_CTL_REJECT      = 9,    /**< Answer to CONNECT: cannot, see reason */
     VMP_CTL_DEAD        = 10,   /**< (path, epoch) is dead or was never known;
                                      with reason RESOURCE: will not come */
+    VMP_CTL_PATH_DOWN   = 11,   /**< (path, epoch) is fenced off here: nothing of
+                                     it takes effect any more */
     VMP_CTL_LAST
 } vmp_ctl_type_t;
 
@@ -114,13 +117,16 @@ typedef struct vmp_ctl_msg {
 
     /* PATH_*, DEAD */
     uint8_t         path;
+    uint8_t         is_answer;      /**< DOWN: the receiver's own one came */
     uint8_t         rail_index;     /**< Sender's rail of this path */
     uint8_t         mtu;
     uint8_t         max_rd_atomic;
     uint32_t        epoch;
     uint32_t        entropy;        /**< REQ; REP: the same again */
     uint32_t        qpn;            /**< Sender's QP: REQ, REP */
-    uint32_t        psn;            /**< Sender's first PSN: REQ, REP */
+    uint32_t        psn;            /**< Sender's first PSN: REQ, REP. DOWN: the
+                                         PSN that its QP expected next, or
+                                         VMP_PSN_UNKNOWN */
 } vmp_ctl_msg_t;
 
 /** @return Bytes written, at most VMP_CTL_MAX_LEN. */

@@ -1,0 +1,471 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_conn.h"
+#include "vmp_credit.h"
+#include "vmp_path.h"
+#include "vmp_post.h"
+#include "vmp_rma.h"
+
+/*
+ * What a dead path had not completed is done again on another one, when both
+ * sides have fenced it off (R6). Messages go by their SN: the peer drops what it
+ * has. Of puts, the PSN that the peer expected tells what was executed: that is
+ * done, and one of which only the beginning was goes on behind it (R7).
+ *
+ * All of one path goes to one other path, in order, so that what a fence had
+ * ordered by one queue stays ordered (R3). If that path dies, too, the rest
+ * waits until its own work has found a place, and goes there.
+ */
+
+#define VMP_REPLAY_BUDGET  32       /* WRs a progress call */
+#define VMP_PSN_HALF       0x800000
+
+
+static vmp_path_t *vmp_replay_next(vmp_link_t *link)
+{
+    return vmp_container_of(link, vmp_path_t, draining);
+}
+
+/* CREDIT is sent anew, and nops have no meaning elsewhere */
+static int vmp_replay_is_needed(const vmp_wr_t *wr)
+{
+    return (wr->kind != VMP_WR_CREDIT) && (wr->kind != VMP_WR_NOP);
+}
+
+void vmp_replay_begin(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    unsigned count = 0;
+    uint32_t pos;
+    vmp_wr_t *wr;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        count += vmp_replay_is_needed(&path->ring[pos & path->mask]);
+    }
+
+    if (count == 0) {
+        vmp_path_free(path);
+        return;
+    }
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        wr         = &path->ring[pos & path->mask];
+        path->psn -= vmp_wr_packets(path, wr->kind, wr->bytes);
+        vmp_path_unpost(path, wr);
+    }
+
+    vmp_path_detach(path);
+    path->target = NULL;
+    vmp_list_add_tail(&conn->iface->replaying, &path->draining);
+    ++conn->replays;
+}
+
+static void vmp_replay_end(vmp_path_t *path)
+{
+    --path->conn->replays;
+    vmp_list_del(&path->draining);
+    vmp_path_free(path);
+}
+
+void vmp_replay_dead(vmp_conn_t *conn, unsigned index, uint32_t epoch,
+                     uint32_t psn)
+{
+    vmp_path_t *path = conn->paths[index];
+    vmp_link_t *link;
+
+    if ((path == NULL) || (path->epoch != epoch)) {
+        path = NULL;
+        vmp_list_for_each(link, &conn->iface->replaying) {
+            if ((vmp_replay_next(link)->conn == conn) &&
+                (vmp_replay_next(link)->index == index) &&
+                (vmp_replay_next(link)->epoch == epoch)) {
+                path = vmp_replay_next(link);
+            }
+        }
+    }
+
+    if (path != NULL) {
+        path->is_dead  = 1;
+        path->peer_psn = psn;
+    }
+}
+
+/* How many bytes of a put were executed, of `packets`; all: UINT32_MAX */
+static uint32_t vmp_replay_done(const vmp_path_t *path, uint32_t packets)
+{
+    uint32_t count;
+
+    if (path->peer_psn == VMP_PSN_UNKNOWN) {
+        return 0;
+    }
+
+    count = (path->peer_psn - path->psn) & VMP_PSN_MAX;
+    if (count >= VMP_PSN_HALF) {
+        return 0;
+    }
+
+    return (count >= packets) ? UINT32_MAX : count << path->mtu_shift;
+}
+
+/* The books of a WR that was posted again */
+static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
+                              uint32_t bytes, uint64_t sn)
+{
+    vmp_conn_t *conn = to->conn;
+    vmp_wr_t *wr;
+
+    wr          = vmp_post_end(to, VMP_POST_SIGNALED, VMP_WR_NOP, old->ep,
+                               old->buf, old->comp, 0);
+    wr->kind    = old->kind;
+    wr->barrier = old->barrier;
+    wr->bytes   = bytes;
+    wr->sn      = sn;
+
+    /* what posting a nop does not count */
+    to->psn           += vmp_wr_packets(to, wr->kind, bytes) - 1;
+    to->pol->inflight += bytes;
+    conn->reads       += (wr->kind == VMP_WR_GET_CHUNK);
+    if (vmp_wr_is_chunk(wr->kind)) {
+        ++conn->chunks;
+        ++conn->iface->chunks;
+    }
+
+    if (to->num_ops++ == 0) {
+        conn->busy_mask |= 1ull << to->index;
+    }
+
+    vmp_path_update_eligible(to);
+}
+
+static int vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
+{
+    vmp_tx_buf_t *buf = (vmp_tx_buf_t*)wr->buf;
+    uint8_t *frame    = vmp_post_buf_data(wr->buf);
+    uint8_t type      = VMP_FRAME_AM;
+    uint8_t am_id     = frame[1];
+    unsigned num      = 1;
+    vmp_sge_t sge[VMP_MAX_IOV + 1];
+    unsigned i;
+
+    if ((buf->iovcnt > 0) && (wr->ep == NULL)) {
+        /* its memory went with the endpoint, but its SN has to be filled */
+        wr->bytes   = 0;
+        buf->iovcnt = 0;
+        type        = VMP_FRAME_SKIP;
+        am_id       = 0;                    /* one SN */
+    } else if ((frame[0] & 0xf) == VMP_FRAME_SKIP) {
+        type = VMP_FRAME_SKIP;              /* not the first time */
+    }
+
+    sge[0].addr   = (uintptr_t)frame;
+    sge[0].lkey   = vmp_post_lkey(to, wr->buf->mem);
+    sge[0].length = VMP_FRAME_HDR_LEN + ((buf->iovcnt > 0) ? buf->hdr_length :
+                                                             wr->bytes);
+    for (i = 0; i < buf->iovcnt; ++i) {
+        if (buf->iov[i].length > 0) {
+            sge[num].addr   = (uintptr_t)buf->iov[i].buffer;
+            sge[num].length = (uint32_t)buf->iov[i].length;
+            sge[num].lkey   = vmp_post_lkey(to, buf->iov[i].mem);
+            ++num;
+        }
+    }
+
+    vmp_post_frame_sn(to, frame, type, am_id, wr->bytes, wr->sn);
+    if (vmp_port_post_send(to->qp, vmp_post_wr_id(to), VMP_POST_SIGNALED, sge,
+                           num) != 0) {
+        return -1;
+    }
+
+    vmp_replay_posted(to, wr, wr->bytes, wr->sn);
+    vmp_post_told(to->conn);
+    return 0;
+}
+
+/* A put out of a buffer of ours, but for its first `done` bytes */
+static int vmp_replay_put(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
+{
+    vmp_tx_buf_t *buf = (vmp_tx_buf_t*)wr->buf;
+    uint64_t offset   = wr->sn + done;
+    vmp_sge_t sge     = {
+        .addr   = (uintptr_t)vmp_post_buf_data(wr->buf) + offset,
+        .length = wr->bytes - done,
+        .lkey   = vmp_post_lkey(to, wr->buf->mem)
+    };
+
+    if (vmp_rma_post(to, VMP_WR_PUT, VMP_POST_SIGNALED, &sge, 1,
+                     buf->remote_addr + offset, &buf->rkey) != 0) {
+        return -1;
+    }
+
+    vmp_replay_posted(to, wr, wr->bytes - done, offset);
+    return 0;
+}
+
+static int vmp_replay_chunk(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
+{
+    vmp_op_t *op    = wr->comp;
+    uint64_t offset = wr->sn + done;
+    size_t length   = wr->bytes - done;
+    vmp_sge_t sge[VMP_MAX_IOV];
+    unsigned num;
+
+    num = vmp_op_gather_at(op, to, offset, length, sge);
+    if (vmp_rma_post(to, op->kind, VMP_POST_SIGNALED, sge, num,
+                     op->remote_addr + offset, &op->rkey) != 0) {
+        return -1;
+    }
+
+    vmp_replay_posted(to, wr, length, offset);
+    return 0;
+}
+
+/* The oldest WR of a path. Return 0; -1: could not be posted (logged); or 1: not
+ * now. */
+static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
+{
+    vmp_conn_t *conn = path->conn;
+    vmp_path_t *to   = path->target;
+    uint32_t done    = 0;
+
+    if (wr->kind == VMP_WR_SKIP) {
+        if ((wr->sn >= conn->tx_delivered) &&
+            (vmp_credit_skip(to, wr->sn, wr->num_log) != 0)) {
+            return 1;
+        }
+
+        vmp_wr_end(conn, wr, VMP_OK);
+        return 0;
+    }
+
+    if (!vmp_replay_is_needed(wr)) {
+        vmp_wr_end(conn, wr, VMP_OK);
+        return 0;
+    }
+
+    if (wr->kind == VMP_WR_AM) {
+        if (wr->sn < conn->tx_delivered) {
+            vmp_wr_end(conn, wr, VMP_OK);
+            return 0;
+        }
+
+        return vmp_replay_message(to, wr);
+    }
+
+    if (wr->kind != VMP_WR_GET_CHUNK) {
+        done = vmp_replay_done(path, packets);
+        if (done == UINT32_MAX) {
+            vmp_wr_end(conn, wr, VMP_OK);
+            return 0;
+        }
+    }
+
+    if (wr->kind == VMP_WR_PUT) {
+        return vmp_replay_put(to, wr, done);
+    }
+
+    if (((vmp_op_t*)wr->comp)->ep == NULL) {
+        /* its memory may have gone with the endpoint */
+        vmp_wr_end(conn, wr, VMP_ERR_CANCELED);
+        return 0;
+    }
+
+    return vmp_replay_chunk(to, wr, done);
+}
+
+/* Where the work of a path goes. NULL: nowhere yet. */
+static vmp_path_t *vmp_replay_target(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+
+    if (path->target == NULL) {
+        path->target = conn->tx_path;
+    }
+
+    return ((path->target == NULL) || (path->target->state != VMP_PATH_UP) ||
+            path->target->is_error) ? NULL : path->target;
+}
+
+static int vmp_replay_is_ready(vmp_path_t *path)
+{
+    vmp_path_t *to;
+
+    if (!path->is_dead ||
+        (path->conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+        return 0;
+    }
+
+    to = vmp_replay_target(path);
+    return (to != NULL) && vmp_path_has_room(to);
+}
+
+static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
+{
+    unsigned count = 0;
+    vmp_path_t *to;
+    uint32_t packets;
+    vmp_wr_t wr;
+    int ret;
+
+    while ((path->tail != path->head) && (count < budget) &&
+           vmp_replay_is_ready(path)) {
+        wr      = path->ring[path->tail & path->mask];
+        to      = path->target;
+        packets = vmp_wr_packets(path, wr.kind, wr.bytes);
+        ++path->tail;
+        ret     = vmp_replay_wr(path, &wr, packets);
+        if (ret != 0) {
+            --path->tail;
+            if (ret < 0) {
+                vmp_path_post_failed(to, wr.kind);
+            }
+            break;
+        }
+
+        path->psn += packets;
+        ++count;
+    }
+
+    return count;
+}
+
+unsigned vmp_replay_progress(vmp_iface_t *iface)
+{
+    unsigned count = 0;
+    vmp_path_t *path;
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+
+    vmp_list_for_each_safe(link, tmp, &iface->replaying) {
+        path   = vmp_replay_next(link);
+        count += vmp_replay_path(path, VMP_REPLAY_BUDGET);
+        if (path->is_dead && (path->tail == path->head)) {
+            vmp_replay_end(path);
+            ++count;
+        }
+    }
+
+    if (count > 0) {
+        vmp_iface_changed(iface);
+    }
+
+    return count;
+}
+
+int vmp_replay_can_post(const vmp_iface_t *iface)
+{
+    vmp_link_t *link;
+
+    vmp_list_for_each(link, &iface->replaying) {
+        if (vmp_replay_is_ready(vmp_replay_next(link))) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+void vmp_replay_delivered(vmp_conn_t *conn)
+{
+    vmp_path_t *path;
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+    vmp_wr_t wr;
+
+    vmp_list_for_each_safe(link, tmp, &conn->iface->replaying) {
+        path = vmp_replay_next(link);
+        while ((path->conn == conn) && (path->tail != path->head)) {
+            wr = path->ring[path->tail & path->mask];
+            if (!vmp_wr_is_ctrl(wr.kind) && /* the peer needs no credit back */
+                ((wr.kind != VMP_WR_AM) || (wr.sn >= conn->tx_delivered))) {
+                break;
+            }
+
+            ++path->tail;
+            vmp_wr_end(conn, &wr, VMP_OK);
+        }
+
+        if ((path->conn == conn) && (path->tail == path->head)) {
+            vmp_replay_end(path);
+        }
+    }
+}
+
+void vmp_replay_abort(vmp_conn_t *conn, vmp_status_t status)
+{
+    vmp_iface_t *iface = conn->iface;
+    vmp_path_t *path;
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+    vmp_wr_t wr;
+
+    vmp_list_for_each_safe(link, tmp, &iface->replaying) {
+        path = vmp_replay_next(link);
+        if (path->conn != conn) {
+            continue;
+        }
+
+        while (path->tail != path->head) {
+            wr = path->ring[path->tail & path->mask];
+            ++path->tail;
+            vmp_wr_end(conn, &wr, status);
+        }
+
+        vmp_replay_end(path);
+    }
+}
+
+void vmp_replay_drop(vmp_conn_t *conn)
+{
+    vmp_path_t *path;
+    vmp_link_t *link;
+    vmp_link_t *tmp;
+    vmp_wr_t *wr;
+
+    vmp_list_for_each_safe(link, tmp, &conn->iface->replaying) {
+        path = vmp_replay_next(link);
+        if (path->conn != conn) {
+            continue;
+        }
+
+        for (; path->tail != path->head; ++path->tail) {
+            wr = &path->ring[path->tail & path->mask];
+            if (wr->buf != NULL) {
+                vmp_post_buf_put(conn->iface, wr->buf);
+            }
+        }
+
+        vmp_replay_end(path);
+    }
+}
+
+void vmp_replay_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
+{
+    vmp_path_t *path;
+    vmp_link_t *link;
+
+    if (conn->replays == 0) {
+        return;
+    }
+
+    vmp_list_for_each(link, &conn->iface->replaying) {
+        path = vmp_replay_next(link);
+        if (path->conn == conn) {
+            vmp_rma_purge_ring(path, ep);
+        }
+    }
+}
+
+void vmp_replay_forget(const vmp_path_t *path)
+{
+    vmp_link_t *link;
+
+    vmp_list_for_each(link, &path->conn->iface->replaying) {
+        if (vmp_replay_next(link)->target == path) {
+            vmp_replay_next(link)->target = path->target;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * Paths die under every kind of work: nobody notices. Contents, order and number
+ * of messages are checked by the world, memory here.
+ */
+
+#include "core_world.h"
+#include "core/vmp_path.h"
+
+#define REGION    65536                 /* bytes */
+#define NUM_OPS   40
+
+
+typedef struct work {
+    region_t local;
+    region_t put;                       /* at node 1: where puts go */
+    region_t get;                       /* at node 1: what is read */
+    region_t into;                      /* at node 0 */
+    comp_t   comps[NUM_OPS];
+    comp_t   flushed;
+    unsigned num;
+    unsigned sent;
+} work_t;
+
+static void send_one(work_t *work, stream_t *stream, unsigned i)
+{
+    uint64_t put    = (uintptr_t)work->put.data;
+    uint64_t get    = (uintptr_t)work->get.data;
+    comp_t *comp    = &work->comps[work->num];
+    vmp_status_t status;
+    vmp_iov_t iov;
+
+    switch (i % 4) {
+    case 0:
+        status = stream_send(stream, SEND_ZCOPY, 200, comp);
+        work->sent += (status >= 0);
+        break;
+    case 1:
+        iov    = (vmp_iov_t){work->local.data, REGION, &work->local.mem};
+        status = vmp_ep_put_zcopy(&stream->ep, &iov, 1, put,
+                                  &work->put.rkey, comp);
+        break;
+    case 2:
+        iov    = (vmp_iov_t){work->local.data, 500, &work->local.mem};
+        status = vmp_ep_put_zcopy(&stream->ep, &iov, 1, put, &work->put.rkey,
+                                  comp);
+        break;
+    default:
+        iov    = (vmp_iov_t){work->into.data, REGION, &work->into.mem};
+        status = vmp_ep_get_zcopy(&stream->ep, &iov, 1, get, &work->get.rkey,
+                                  comp);
+        break;
+    }
+
+    VMP_CHECK((status == VMP_INPROGRESS) || (status == VMP_ERR_NO_RESOURCE));
+    work->num += (status == VMP_INPROGRESS);
+    work->sent += (stream_send(stream, SEND_SHORT, 16, NULL) >= 0);
+    work->sent += (stream_send(stream, SEND_BCOPY, 400, NULL) >= 0);
+    status      = vmp_ep_put_short(&stream->ep, work->local.data, 40, put,
+                                   &work->put.rkey);
+    VMP_CHECK((status == VMP_OK) || (status == VMP_ERR_NO_RESOURCE));
+}
+
+/* If it is not dead already */
+static void kill_path(stream_t *stream, unsigned path)
+{
+    if (stream->ep.conn->paths[path] != NULL) {
+        stream_kill_path(stream, path, (sim_random() % 2) ? VMP_WC_RETRY_EXC :
+                                                            VMP_WC_OTHER);
+    }
+}
+
+static void test_deaths(uint64_t seed, unsigned num_deaths, int is_idle)
+{
+    stream_t streams[2];
+    work_t work;
+    unsigned i;
+
+    world_begin("deaths of paths", seed);
+    sim_conf.qp_jitter         = 10000;
+    world_params.spread_thresh = sim_random() % 1500;
+    world_open(2);
+    memset(&work, 0, sizeof(work));
+    region_make(&work.local, 0, REGION, 1);
+    region_make(&work.into, 0, REGION, 2);
+    region_make(&work.put, 1, REGION, 3);
+    region_make(&work.get, 1, REGION, 4);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 1, 0);
+    stream_wait_paths(&streams[0], 4);
+    stream_wait_paths(&streams[1], 4);
+    for (i = 0; i < NUM_OPS; ++i) {
+        send_one(&work, &streams[0], i);
+        stream_send(&streams[1], (send_kind_t)(i % SEND_KINDS), 100, NULL);
+        if ((i % (NUM_OPS / num_deaths)) == (NUM_OPS / num_deaths) - 1) {
+            kill_path(&streams[sim_random() % 2], sim_random() % 4);
+        }
+        world_run(sim_random() % 30000);
+    }
+
+    VMP_CHECK(work.num > NUM_OPS / 4);
+    if (vmp_ep_flush(&streams[0].ep, 0, &work.flushed) == VMP_INPROGRESS) {
+        world_nodes[1].is_paused = is_idle;
+        world_until(work.flushed.calls == 1, 2000);
+        world_nodes[1].is_paused = 0;
+        VMP_CHECK(work.flushed.status == VMP_OK);
+    }
+    world_until(world_nodes[1].next_seq[streams[0].id] == work.sent, 100);
+    for (i = 0; i < work.num; ++i) {
+        VMP_CHECK((work.comps[i].calls == 1) &&
+                  (work.comps[i].status == VMP_OK));
+    }
+    VMP_CHECK(memcmp(work.put.data, work.local.data, REGION) == 0);
+    VMP_CHECK(memcmp(work.into.data, work.get.data, REGION) == 0);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+
+    /* and all come back */
+    world_run(4000000000ul);
+    stream_wait_paths(&streams[0], 4);
+    VMP_CHECK(world_nodes[0].iface->outstanding == 0);
+    VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->replaying));
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    region_free(&work.local);
+    region_free(&work.into);
+    region_free(&work.put);
+    region_free(&work.get);
+    world_end();
+}
+
+int main(void)
+{
+    uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
+    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 200);
+    uint64_t i;
+
+    for (i = seed; i < seed + rounds; ++i) {
+        test_deaths(i, 1 + i % 4, 0);
+    }
+
+    printf("test_core_replay: ok\n");
+    return 0;
+}
