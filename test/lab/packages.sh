@@ -7,107 +7,16 @@
 # labels: full
 # timeout: 600
 #
-# The Debian packages: built for the suite, without complaint of lintian,
-# installed and removed in a fresh tree of it, then on the lab's hosts, where
-# traffic must go over the installed vmp: by vmprun, and by the system-wide
-# set-up of docs/setup.md with nothing in the environment.
-#
-# Names of parts (lintian, tree, hosts) as arguments run only these.
-# VMP_PACKAGES=DIRECTORY: take the packages from there
+# The Debian packages, built for the suite and installed on the lab's hosts,
+# where traffic must go over the installed vmp: by vmprun, and by the
+# system-wide set-up of docs/setup.md with nothing in the environment.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib_packages.sh
+. "$LAB_TEST_DIR/lib_packages.sh"
 
-PACKAGING=$LAB_TEST_DIR/../../contrib/packaging
 SHIM=/usr/lib/x86_64-linux-gnu/vmp/libvmp-preload.so
-
-# Runs in a copy of the suite's tree; $1 is the minor version of its UCX
-tree_script()
-{
-    cat <<'END'
-set -eu
-
-files() {
-    find / -xdev \( -path /work -o -path /tmp -o -path /root -o -path /run \
-        -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/log \
-        -o -path /var/cache \) -prune -o -print | LC_ALL=C sort
-}
-
-fail() {
-    echo "FAIL: $*"
-    exit 1
-}
-
-purge() {
-    dpkg --purge ucx-vmp-dev ucx-vmp
-}
-
-files >/tmp/before
-echo "== install"
-dpkg -i ./*.deb
-dpkg --audit
-for file in bin/vmprun share/man/man1/vmprun.1.gz include/vmp/policy.h \
-            share/doc/ucx-vmp/README.md.gz share/doc/ucx-vmp/copyright; do
-    [ -s "/usr/$file" ] || fail "no /usr/$file"
-done
-for name in smoke policy; do
-    echo "== debian/tests/$name"
-    "tests/$name"
-done
-echo "== remove"
-purge
-files >/tmp/after
-diff /tmp/before /tmp/after || fail "removal does not restore what was there"
-
-echo "== install without UCX"
-apt-get -q -o Acquire::Retries=3 update
-apt-get -qy purge libucx0
-! dpkg -i ./ucx-vmp_*.deb || fail "installed without UCX"
-apt-get -qy --no-install-recommends -o Acquire::Retries=3 --fix-broken install
-[ "$(dpkg-query -W -f '${Status}' ucx-vmp)" = "install ok installed" ] ||
-    fail "apt does not mend it"
-apt-get -qy --no-install-recommends -o Acquire::Retries=3 install \
-    python3 ucx-utils
-tests/smoke
-tests/ctypes
-purge
-echo "tree: PASS"
-END
-}
-
-# What lintian says to the source, to the packages, and of overrides
-test_lintian()
-{
-    "$PACKAGING/in-suite" "$suite" --with lintian "$packages" \
-        sh -c 'lintian --allow-root --show-overrides --fail-on error,warning \
-               ./*.changes' >"$OUT/lintian" 2>&1 ||
-        problem "lintian complains"
-    if grep -qE '^[EWO]: ' "$OUT/lintian"; then
-        problem "lintian: errors, warnings or overrides"
-        show "$OUT/lintian"
-    fi
-}
-
-test_tree()
-{
-    local work=$OUT/tree version depends next
-
-    mkdir "$work"
-    cp "$packages"/ucx-vmp_*.deb "$packages"/ucx-vmp-dev_*.deb "$work"
-    cp -r "$PACKAGING/debian/tests" "$work/tests"
-    tree_script >"$work/script"
-    version=$(on a 30 /opt/vmp/bin/vmprun --version | sed 's/.*UCX //')
-    next=${version%.*}.$((${version#*.} + 1))
-    depends=$(dpkg-deb -f "$work"/ucx-vmp_*.deb Depends)
-    [[ $depends == *"libucx0 (>= $version"*"libucx0 (<< $next~)"* ]] ||
-        problem "the package is for UCX $version, but depends on $depends"
-    "$PACKAGING/in-suite" "$suite" "$work" sh /work/script \
-        >"$OUT/script" 2>&1 || {
-        problem "installing or removing in a fresh tree"
-        grep -E '^(==|FAIL)' "$OUT/script" || true
-        show "$OUT/script"
-    }
-}
 
 # Also when the test is interrupted: other tests use these hosts
 hosts_clean()
@@ -219,7 +128,7 @@ test_by_hand()
         -x LD_PRELOAD="$SHIM" -x UCX_TLS=vmp,sm,self -x UCX_LOG_LEVEL=info \
         --mca pml ucx --mca osc ucx --mca opal_common_ucx_tls any \
         --mca opal_common_ucx_devices any \
-        "$LIBEXEC/vmp_mpi_check.openmpi" --quick
+        "$LIBEXEC/vmp_mpi_check.openmpi" --quick nonblocking coll rma
 }
 
 # The recipe of docs/setup.md, word for word
@@ -255,9 +164,9 @@ test_system_wide()
     LAUNCH=() TEST_ENV=(UCX_LOG_LEVEL=info)
     perf "system-wide" tag_bw 65536 200
     mpi_run "system-wide, Open MPI" mpirun.openmpi -np 2 --host a,b \
-        -x UCX_LOG_LEVEL=info "$app.openmpi" --quick
+        -x UCX_LOG_LEVEL=info "$app.openmpi" --quick nonblocking coll rma
     mpi_run "system-wide, MPICH" mpirun.mpich -np 2 --host a,b \
-        env UCX_LOG_LEVEL=info "$app.mpich" --quick
+        env UCX_LOG_LEVEL=info "$app.mpich" --quick nonblocking coll rma
 }
 
 test_removed()
@@ -275,32 +184,12 @@ test_removed()
     done
 }
 
-test_hosts()
-{
-    hosts_install
-    test_vmprun
-    test_user
-    test_profile
-    test_by_hand
-    test_system_wide
-    test_removed
-}
-
-lab_start
-[ "$TLS" = vmp ] || skip "is about vmp itself"
-suite=$("$VMPLAB" status | sed -n 's/^suite: //p')
-packages=${VMP_PACKAGES:-}
-if [ -z "$packages" ]; then
-    packages=$OUT/packages
-    DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" "$PACKAGING/build" \
-        --suite "$suite" "$packages" >"$OUT/build" 2>&1 || {
-        tail -n 25 "$OUT/build"
-        fail "the packages cannot be built"
-    }
-    say "built: $(tail -n 3 "$OUT/build" | paste -sd ' ')"
-fi
-[ $# -gt 0 ] || set -- lintian tree hosts
-for part; do
-    "test_$part"
-done
+packages_start
+hosts_install
+test_vmprun
+test_user
+test_profile
+test_by_hand
+test_system_wide
+test_removed
 lab_end
