@@ -75,7 +75,7 @@ static int accident_on_link(sim_link_t *link, const accident_t *accident,
     case FAULT_FLAP:
         return flap_is_cut(accident);
     case FAULT_SLOW:
-        link->rate = (link->rate * fault->arg) / 100;
+        link->rate = (link->rate * fault->arg) / 1000;
         return 0;
     case FAULT_DELAY:
         link->delay += fault->arg * USEC;
@@ -175,7 +175,7 @@ static void accident_set_devices(void)
     sim_conf.err_delay    = 0;
     sim_conf.last_delay   = 0;
     sim_conf.last_lost    = 0;
-    sim_conf.srq_return   = 0;
+    sim_conf.srq_return   = world.prog->is_faulty ? 300000 : 0;
     sim_conf.rnr_false    = 0;
     for (i = 0; i < num_accidents; ++i) {
         fault = &accidents[i].fault;
@@ -287,9 +287,7 @@ static void accident_is_cause(const fault_t *fault)
     if (fault->kind == FAULT_OUTAGE) {
         world.cause[fault->host][fault->peer] = 1;
         world.cause[fault->peer][fault->host] = 1;
-    } else if ((fault->kind == FAULT_REFUSE) &&
-               ((fault->arg == VMP_WC_REM_ACCESS) ||
-                (fault->arg == VMP_WC_LOC_ERR))) {
+    } else if (fault_is_of_operation(fault)) {
         world.cause[fault->host][fault->peer] = 1;
     } else if ((fault->kind == FAULT_NO_QP) ||
                (fault->kind == FAULT_NO_CONNECT)) {

@@ -202,6 +202,10 @@ static void app_in_callback(inst_t *inst)
 
     slot = world_rnd(PROG_MAX_SLOTS);
     ep   = host->slots[slot];
+    if ((ep != NULL) && !ep->is_open) {
+        return;                         /* being destroyed: it calls back */
+    }
+
     if ((host->close_mask & (1u << slot)) && (ep != NULL) &&
         !ep->is_pumping) {
         host->close_mask &= ~(1u << slot);

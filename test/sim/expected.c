@@ -18,7 +18,7 @@
 static struct {
     fault_kind_t kind;
     const char   *rule;
-    int          is_rare;               /* a scenario shows it, see scenarios/ */
+    int          is_rare;               /* a file in scenarios/ shows it */
     unsigned     seen;                  /* after this kind alone */
 } expected[] = {
     /* what one operation did wrong is the end of its connection */
@@ -29,7 +29,11 @@ static struct {
     {FAULT_ADDRESS,  "failure", 0},
 
     /* whoever waits for credit asks nobody whether the peer is still there */
-    {FAULT_ADDRESS,  "recovery", 1},
+    {FAULT_ADDRESS,  "recovery"},
+    {FAULT_KILL,     "recovery", 1},
+    {FAULT_BLACKOUT, "recovery", 1},
+    {FAULT_BREAK,    "recovery", 1},
+    {FAULT_SLOW,     "recovery", 1},
     {FAULT_LAST,     ""}
 };
 

@@ -17,7 +17,7 @@
 #define SEC          (1000 * MSEC)
 #define SIZE_MIN     100000u            /* ns */
 #define SIZE_MAX_NS  1000000000u
-#define OUTAGE_MIN   (7 * SEC)          /* peer timeout, and RC's retries */
+#define OUTAGE_MIN   (12 * SEC)         /* peer timeout, and RC's retries */
 
 /* What a kind is about */
 #define OF_HOST      0x1
@@ -40,9 +40,9 @@ static const struct {
     [FAULT_CUT]         = {"cut", OF_ONE_LINK, NULL, 0, 0},
     [FAULT_ONE_WAY]     = {"cut-one-way", OF_ONE_LINK, NULL, 0, 0},
     [FAULT_FLAP]        = {"flap", OF_ONE_LINK, "us", 100, 200000},
-    [FAULT_SLOW]        = {"slow", OF_ONE_LINK, "percent", 1, 99},
+    [FAULT_SLOW]        = {"slow", OF_ONE_LINK, "permille", 1, 999},
     [FAULT_DELAY]       = {"delay", OF_ONE_LINK, "us", 1, 5000},
-    [FAULT_LOSS]        = {"loss", OF_ONE_LINK, "ppm", 100, 600000},
+    [FAULT_LOSS]        = {"loss", OF_ONE_LINK, "ppm", 1000, 900000},
     [FAULT_TWICE]       = {"twice", OF_ONE_LINK, "ppm", 1000, 500000},
     [FAULT_LATE]        = {"late", OF_ONE_LINK, "us", 1, 100000},
     [FAULT_BLACKOUT]    = {"blackout", OF_PAIR, NULL, 0, 0},
@@ -96,6 +96,14 @@ int fault_is_moment(fault_kind_t kind)
 }
 
 
+int fault_is_of_operation(const fault_t *fault)
+{
+    return (fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_EXECUTED) &&
+           ((fault->arg == VMP_WC_REM_ACCESS) ||
+            (fault->arg == VMP_WC_LOC_ERR));
+}
+
+
 /* Random ones -------------------------------------------------------------- */
 
 /* Each magnitude as likely as the other */
@@ -141,6 +149,10 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
 
     if (kinds[kind].word != NULL) {
         fault->arg = between(kinds[kind].min, kinds[kind].max, rnd);
+    }
+
+    if ((kind == FAULT_BREAK) && fault_is_of_operation(fault)) {
+        fault->arg = VMP_WC_OTHER;      /* no operation is to blame */
     }
 }
 

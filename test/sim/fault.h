@@ -31,7 +31,7 @@ typedef enum fault_kind {
     FAULT_CUT,
     FAULT_ONE_WAY,                      /* there only */
     FAULT_FLAP,                         /* cut and healed every `arg` us */
-    FAULT_SLOW,                         /* `arg` percent of its rate */
+    FAULT_SLOW,                         /* `arg` permille of its rate */
     FAULT_DELAY,                        /* `arg` us more */
     FAULT_LOSS,                         /* `arg` of a million packets */
     FAULT_TWICE,                        /* the same */
@@ -51,7 +51,7 @@ typedef enum fault_kind {
     FAULT_LATE_ERR,                     /* ERR bites up to `arg` us later */
     FAULT_LATE_LAST,                    /* LAST_WQE_REACHED: the same */
     FAULT_NO_LAST,
-    FAULT_BUFFER_BACK,                  /* receive buffers of dying QPs */
+    FAULT_BUFFER_BACK,                  /* all receive buffers of dying QPs */
     FAULT_RNR,                          /* for `arg` of a million messages */
     FAULT_NO_QP,
     FAULT_NO_CONNECT,
@@ -84,6 +84,9 @@ const char *fault_name(fault_kind_t kind);
 
 /** It is a moment: it does not end. */
 int fault_is_moment(fault_kind_t kind);
+
+/** It is the fault of one operation, which may lose its endpoint by it (R8). */
+int fault_is_of_operation(const fault_t *fault);
 
 /** A random one of a kind, with its time after `begin`. */
 void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,

@@ -251,8 +251,10 @@ void inspect_idle(inst_t *inst)
     inspect_books(inst);
     vmp_list_for_each(link, &iface->all) {
         conn  = vmp_container_of(link, vmp_conn_t, all);
-        /* what a peer that closed left incomplete goes with the connection */
-        if (!(conn->block & VMP_BLOCK_CLOSED)) {
+        /* what a peer that closed left incomplete goes with the connection; and
+         * one that failed there may not know yet */
+        if (!(conn->block & VMP_BLOCK_CLOSED) &&
+            (!world.prog->is_faulty || (find_peer(conn) != NULL))) {
             held += conn->rx_num_held;
         }
 

@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 /* Programs after which each known failure has been seen */
-#define MAIN_ROUNDS_EXPECTED  1500
+#define MAIN_ROUNDS_EXPECTED  8000
 
 
 static program_t main_prog;

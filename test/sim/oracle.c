@@ -100,8 +100,14 @@ static void check_flushed(op_t *op, const op_t *flush)
     oracle_check(!op->is_async, ((flush != NULL) && flush->is_cancel) ?
                  "cancel" : "flush", "%s is complete before %s", what,
                  op_str(op));
-    done(op);
     release_buf(op);
+    if (op->is_cancel && !is_am(op)) {
+        /* its chunks that were not posted yet were dropped */
+        op->state = OP_FAILED;
+        return;
+    }
+
+    done(op);
     if (is_put(op)) {
         shadow_check_put(op, "flush");
     } else if (is_am(op)) {

@@ -330,9 +330,33 @@ static void make_faulty(program_t *prog)
     unsigned factor = chance(50) ? 1 : rnd_size(1, 300);
     unsigned i;
 
-    prog->params.port.timeout = 11 + rnd(4);    /* 8 to 67 ms */
+    /* what is lost by chance alone is found again */
+    prog->ud_loss                /= 2;
+    prog->params.peer_timeout_ns  = 8000000000ull;
+    prog->params.port.timeout     = 11 + rnd(4);    /* 8 to 67 ms */
+    if (chance(30)) {
+        /* long messages of many packets, of which half is there */
+        prog->params.seg_size      = rnd_size(4096, 65536);
+        prog->params.port.path_mtu = 1;
+        for (i = 0; i < prog->num_links; ++i) {
+            prog->links[i].rate = MB * rnd_size(40, 100);
+        }
+    }
+
     for (i = 0; i < prog->num_acts; ++i) {
         prog->acts[i].time *= factor;
+    }
+}
+
+/* Soon after something was begun */
+static void make_untimely(const program_t *prog, fault_t *fault)
+{
+    uint64_t time = prog->acts[rnd(prog->num_acts)].time +
+                    rnd_size(100, 500000);
+
+    if ((time + ((fault->kind == FAULT_OUTAGE) ? 0 : fault->size)) <
+        (PROG_START + FAULT_WINDOW)) {
+        fault->time = time;
     }
 }
 
@@ -350,6 +374,9 @@ static void make_faults(program_t *prog)
 
         fault_random(&prog->faults[prog->num_faults++], kind, PROG_START,
                      prog->num_hosts, prog->num_links, rnd);
+        if (chance(70)) {
+            make_untimely(prog, &prog->faults[prog->num_faults - 1]);
+        }
     }
 }
 

@@ -17,15 +17,16 @@
 
 /* Bounds of a program: who needs more hangs */
 #define WORLD_MAX_STEPS  20000000ull
-#define WORLD_PATIENCE   (10 * SEC)     /* virtual, without any progress */
+#define WORLD_PATIENCE   (10 * SEC)     /* virtual, without any progress;
+                                           with accidents: WORLD_RECOVERY */
 #define WORLD_SETTLE     (2 * MSEC)     /* until idle is idle */
 #define WORLD_BUSY       10000          /* polls in vain before sleep */
 #define WORLD_ASKERS     8              /* every 8th program asks for credit */
 #define WORLD_ASK        20             /* at every 20th poll of an interface */
 #define WORLD_ASK_MAX    1000           /* polls: then no more */
 #define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
-#define WORLD_IDLE_RUNS  500            /* of a helper, a second */
-#define WORLD_RECOVERY   (10 * SEC)     /* from the last accident's end */
+#define WORLD_IDLE_RUNS  30             /* of a helper, a second */
+#define WORLD_RECOVERY   (15 * SEC)     /* from the last accident's end */
 
 
 world_t world;
@@ -85,6 +86,7 @@ static void world_begin(const program_t *prog)
     conf.max_rd_atomic = prog->params.port.max_rd_atomic;
     conf.executed      = exec_observe;
     conf.qpn_recycle   = prog->is_faulty;
+    conf.burst         = prog->is_faulty ? 8u >> (prog->seed & 3) : conf.burst;
     conf.fault         = world_fault;
     conf.trace         = (trace_level > 1) ? world_trace : NULL;
     sim_begin(&conf);
@@ -472,7 +474,8 @@ static int world_settle(void)
         if (stamp != world.stamp) {
             stamp = world.stamp;
             since = sim_now();
-        } else if (sim_now() > (since + WORLD_PATIENCE)) {
+        } else if (!world.prog->is_faulty &&
+                   (sim_now() > (since + WORLD_PATIENCE))) {
             world_blame();
         }
     }

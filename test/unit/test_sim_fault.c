@@ -154,6 +154,7 @@ static void test_dup_and_late(uint64_t seed)
 static void test_ghosts(uint64_t seed)
 {
     vmp_port_qp_remote_t remote;
+    vmp_sge_t sge;
     uint32_t qpn;
 
     begin("ghosts", seed);
@@ -176,6 +177,10 @@ static void test_ghosts(uint64_t seed)
     pair_conf.qpn_recycle = 1;
     pair_open(1);
     VMP_CHECK(pair_write(0, 1, SIGNALED, 0, 4 * MTU, REMOTE) == 0);
+    sge = (vmp_sge_t){(uintptr_t)pair[0].data, MTU, pair[0].mem.lkey[0]};
+    VMP_CHECK(vmp_port_post_read(pair[0].qps[0], 2, SIGNALED, &sge, 1,
+                                 (uintptr_t)pair[1].data,
+                                 pair[1].mem.rkey[0] ^ 0x100) == 0);
     sim_run(10 * USEC);
     qpn    = vmp_port_qp_num(pair[1].qps[0]);
     remote = (vmp_port_qp_remote_t){
@@ -193,6 +198,7 @@ static void test_ghosts(uint64_t seed)
     VMP_CHECK(vmp_port_qp_connect(pair[1].qps[0], &remote) == 0);
     pair_expect(1, VMP_WC_RETRY_EXC);
     VMP_CHECK(seen.num == 0);
+    VMP_CHECK(sim_qp(pair[1].qps[0])->state == SIM_QP_RTS);
     pair_end();
 }
 

@@ -376,6 +376,7 @@ struct vmp_port_qp {
     uint64_t             left_at;   /* when the last one left the host */
 
     /* responder */
+    uint32_t             first_psn;
     uint8_t              nak_sent;
     uint8_t              has_recv;
     uint32_t             unacked;   /* packets executed without an ACK */

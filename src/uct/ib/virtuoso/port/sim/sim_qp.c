@@ -104,6 +104,7 @@ int vmp_port_qp_connect(vmp_port_qp_t *qp, const vmp_port_qp_remote_t *remote)
     qp->address          = qp->nic->address;
     qp->pub.entropy      = remote->entropy;
     qp->pub.expected_psn = remote->rq_psn & SIM_PSN_MASK;
+    qp->first_psn        = qp->pub.expected_psn;
     qp->pub.una_psn      = remote->sq_psn & SIM_PSN_MASK;
     qp->next_psn         = qp->pub.una_psn;
     qp->sent_psn         = qp->pub.una_psn;

@@ -251,6 +251,11 @@ static int sim_resp_read(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
 /* It was executed before: only its answer may be missing */
 static void sim_resp_again(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
 {
+    if (sim_psn_diff(pkt->psn, qp->first_psn) < 0) {
+        ++sim_counters.stray;           /* for who had its number before */
+        return;
+    }
+
     if (pkt->op == SIM_READ) {
         ++sim_counters.duplicates;
         (void)sim_resp_read(qp, pkt);
