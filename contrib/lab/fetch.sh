@@ -177,7 +177,8 @@ lab_initramfs()
         lab_initramfs_module "$path" "$dir/mods"
     done
     cp "$LAB_DIR/initramfs-init" "$dir/init"
-    cp "$LAB_DIR/guest-init" "$LAB_AGENT" "$dir/lab/"
+    # busybox for tests: not every suite's tree has a mount command
+    cp "$LAB_DIR/guest-init" "$LAB_AGENT" "$(command -v busybox)" "$dir/lab/"
     chmod 755 "$dir/init" "$dir/lab"/*
     (cd "$dir" && find . | cpio -o -H newc 2>/dev/null) >"$out"
     rm -rf "$dir"

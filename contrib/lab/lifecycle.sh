@@ -167,6 +167,7 @@ lab_up_start()
 
     tree=$(lab_rootfs_path "$suite")
     LAB_UP_STARTED=1
+    mkdir -p "$LAB_CACHE/layer"
     mkdir -m 700 "$LAB_RUN"
     printf 'suite=%s\nhosts=%s\nlinks=%s\ncheckout=%q\n' "$suite" "$hosts" \
            "$links" "$LAB_SOURCE" >"$LAB_RUN/lab"

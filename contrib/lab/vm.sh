@@ -66,6 +66,7 @@ lab_vm_start()
         -virtfs "$(lab_vm_share root "$tree")" \
         -virtfs "$(lab_vm_share vmp "$LAB_VMP")" \
         -virtfs "$(lab_vm_share modules "$LAB_KERNEL/modules")" \
+        -virtfs "$(lab_vm_share layers "$LAB_CACHE/layer")" \
         -netdev tap,id=data,fd=10 -netdev tap,id=mgmt,fd=11 \
         -device "virtio-net-pci,netdev=data,romfile=,mac=52:54:00:00:01:$mac" \
         -device "virtio-net-pci,netdev=mgmt,romfile=,mac=52:54:00:00:02:$mac" \

@@ -64,8 +64,8 @@ mpi_openmpi_layers()
     fi
 }
 
-# mpi_settings TLS [NAME=VALUE...]: of UCX, for all that follows; lanes must be of
-# these transports. The stock transport in place of vmp, if one is being tried.
+# mpi_settings TLS [NAME=VALUE...]: of UCX, for all that follows; lanes must be
+# of these transports. The stock one in place of vmp, if one is being tried.
 mpi_settings()
 {
     local tls=$1
@@ -77,8 +77,8 @@ mpi_settings()
     TLS=${tls/sm/posix,sysv,cma}
 }
 
-# mpi_command MPI FORM RANKS: sets COMMAND to what starts RANKS ranks on each host,
-# by "vmprun mpirun" or "mpirun vmprun"
+# mpi_command MPI FORM RANKS: sets COMMAND to what starts RANKS ranks on each
+# host, by "vmprun mpirun" or "mpirun vmprun"
 mpi_command()
 {
     local mpi=$1 form=$2 ranks=$3 setting
@@ -101,7 +101,7 @@ mpi_command()
     [ "$form" != "mpirun vmprun" ] || COMMAND+=("${LAUNCH[@]}")
 }
 
-# mpi_check_run MPI FORM RANKS SECONDS OPTION...: vmp_mpi_check with these options
+# mpi_check_run MPI FORM RANKS SECONDS OPTION...: vmp_mpi_check, with options
 mpi_check_run()
 {
     local mpi=$1 form=$2 ranks=$3 seconds=$4 what COMMAND
@@ -115,6 +115,33 @@ mpi_check_run()
     mpi_check "$what" || return 0
     [ "$mpi" != openmpi ] || mpi_openmpi_layers "$what" $((2 * ranks))
     resources_check "$what"
+}
+
+# mpi_program WHAT SECONDS RANKS BYTES CMD...: with so many ranks a host of Open
+# MPI. At least BYTES cross the links each way, and all lanes are ours.
+mpi_program()
+{
+    local what=$1 seconds=$2 ranks=$3 bytes=$4 COMMAND
+
+    shift 4
+    mpi_command openmpi "vmprun mpirun" "$ranks"
+    mpi_run "$what" "$seconds" "${COMMAND[@]}" "$@" || return 1
+    assert_traffic "$what" "$bytes" "$bytes"
+    assert_lanes "$what" "$OUT/mpi"
+    resources_check "$what"
+    say "$what: links $SUM_AB and $SUM_BA, management network $MGMT"
+}
+
+# mpi_has WHAT REGEX [COUNT]: lines that the program must have printed
+mpi_has()
+{
+    local count
+
+    count=$(grep -aEc "$2" "$OUT/mpi" || true)
+    if [ "$count" -lt "${3:-1}" ]; then
+        problem "$1: '$2' in $count lines, not in ${3:-1}"
+        show "$OUT/mpi"
+    fi
 }
 
 # mpi_end MPI HOW: one rank ends amid traffic. All others must end soon, on both
