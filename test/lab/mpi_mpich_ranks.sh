@@ -1,0 +1,22 @@
+#!/bin/bash
+#
+# Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+#
+# See file LICENSE for terms.
+#
+# labels: draft
+# timeout: 600
+#
+# MPICH with several ranks a host: MPICH's own shared memory within one, or vmp.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib_mpi.sh
+. "$LAB_TEST_DIR/lib_mpi.sh"
+
+lab_start
+mpi_check_run mpich "vmprun mpirun" 2 200 --quick
+mpi_settings vmp,sm,self
+mpi_check_run mpich "vmprun mpirun" 2 120 --quick
+mpi_check_run mpich "vmprun mpirun" 4 200 --quick --max-size 65536
+lab_end
