@@ -15,5 +15,6 @@
 
 gtest_start
 gtest_run ucp 580 "@/test_ucp*:@/test_proto*:all/test_ucp*:-*sockaddr*:\
-@/test_ucp_wireup*:@/test_ucp_tag_xfer*:@/test_ucp_peer_failure*"
+@/test_ucp_wireup*:@/test_ucp_tag_xfer*:@/test_ucp_peer_failure*:\
+@/test_proto_reset*"
 lab_end
