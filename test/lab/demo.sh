@@ -5,9 +5,9 @@
 # See file LICENSE for terms.
 #
 # labels: lab
-# timeout: 180
+# timeout: 300
 #
-# What people run first, and the benchmarks: that they run, and what they say.
+# What people run first, and a benchmark: that they run, and what they say.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -34,6 +34,4 @@ runs "contrib/demo" 'tag_bw: 16 paths on [34] of 4 links' \
 # How quick it is shows where nothing else runs
 runs "contrib/bench/onepath" '^tag_bw +ratio' \
      "$contrib/bench/onepath" --rounds 1 --tests tag_bw --bar 1000
-runs "contrib/bench/paths" 'vmp' \
-     "$contrib/bench/paths" --rounds 1 --paths 4
 lab_end
