@@ -35,9 +35,6 @@ static struct {
     {FAULT_BREAK,    "recovery", 1},
     {FAULT_SLOW,     "recovery", 1},
     {FAULT_OUTAGE,   "recovery", 1},
-
-    /* what arrives on a dying QP after it was drained is dropped */
-    {FAULT_LATE_ERR, "recovery", 1},
     {FAULT_LAST,     ""}
 };
 

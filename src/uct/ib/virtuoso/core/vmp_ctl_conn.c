@@ -183,7 +183,7 @@ void vmp_ctl_conn_fail(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
     }
 
     vmp_ctl_conn_kick(conn, now);
-    vmp_ctl_conn_check_gone(conn);
+    vmp_ctl_path_check_all(conn);
 }
 
 /* Return 0, or -1: no memory to say so */

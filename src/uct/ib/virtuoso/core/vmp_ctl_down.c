@@ -128,7 +128,6 @@ uint64_t vmp_ctl_down_settle(vmp_ctl_t *ctl, uint64_t now)
             prev = &path->settle_next;
         } else {
             *prev             = path->settle_next;
-            path->is_settling = 0;
             path->settle_next = done;
             done              = path;
         }
@@ -136,7 +135,8 @@ uint64_t vmp_ctl_down_settle(vmp_ctl_t *ctl, uint64_t now)
 
     /* these may make others begin */
     while ((path = done) != NULL) {
-        done = path->settle_next;
+        done              = path->settle_next;
+        path->is_settling = 0;
         settled(path, now);
     }
 
@@ -209,7 +209,8 @@ int vmp_ctl_down_unknown(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 {
     vmp_ctl_path_t *path = dying_find(conn, msg->path, msg->epoch);
 
-    if (path == NULL) {
+    if ((path == NULL) || (path->up_time != 0)) {
+        /* or it was up, so it existed there: what was late is answered so */
         return 0;
     }
 

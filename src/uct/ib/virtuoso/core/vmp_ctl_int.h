@@ -376,6 +376,10 @@ void vmp_ctl_path_drained(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
  *  return if it is DYING. */
 void vmp_ctl_path_check_end(vmp_ctl_path_t *path);
 
+/** The connection is DYING: what only waited for the peer does not any more. It
+ *  may be gone on return. */
+void vmp_ctl_path_check_all(vmp_ctl_conn_t *conn);
+
 /** VMP_CMD_PATH_SEEN. */
 void vmp_ctl_path_seen(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
                        uint64_t now);

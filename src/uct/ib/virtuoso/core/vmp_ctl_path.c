@@ -48,9 +48,16 @@ static void send_epoch(vmp_ctl_conn_t *conn, vmp_ctl_type_t type,
  * Return -1: the connection has failed and may be gone. */
 static int path_unavailable(vmp_ctl_conn_t *conn, unsigned index, uint64_t now)
 {
+    vmp_ctl_path_slot_t *slot = &conn->paths[index];
     char str[VMP_CTL_STR_MAX];
 
-    conn->paths[index].is_unavailable = 1;
+    if (slot->epoch > 1) {
+        /* it was there before, and will be tried again */
+        slot->repair_at = now + VMP_CTL_REPAIR_MAX;
+        return 0;
+    }
+
+    slot->is_unavailable = 1;
     vmp_ctl_conn_str(conn, str);
     if (index == 0) {
         vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_WARN,

@@ -208,6 +208,22 @@ void vmp_ctl_path_check_end(vmp_ctl_path_t *path)
     vmp_ctl_conn_check_gone(conn);
 }
 
+void vmp_ctl_path_check_all(vmp_ctl_conn_t *conn)
+{
+    vmp_ctl_path_t *path = conn->dying;
+    vmp_ctl_path_t *next;
+
+    if (path == NULL) {
+        vmp_ctl_conn_check_gone(conn);
+    }
+
+    /* the connection may go with the last one */
+    for (; path != NULL; path = next) {
+        next = path->next;
+        vmp_ctl_path_check_end(path);
+    }
+}
+
 void vmp_ctl_path_quarantine(vmp_ctl_t *ctl, uint64_t now)
 {
     vmp_ctl_path_t *path;

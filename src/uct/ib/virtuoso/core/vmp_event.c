@@ -45,14 +45,15 @@ static int vmp_event_has_refill(vmp_iface_t *iface)
 }
 
 /* Work that progress has without anything happening */
-static int vmp_event_has_work(vmp_iface_t *iface)
+static int vmp_event_has_work(vmp_iface_t *iface, uint64_t *deadline_p)
 {
     return !vmp_spsc_is_empty(&iface->evs) ||
            !vmp_list_is_empty(&iface->done) || vmp_rma_can_post(iface) ||
            ((iface->num_waiting > 0) &&
             ((iface->ready_left > 0) || (iface->ready_gen != iface->gen))) ||
            vmp_event_has_failed(iface) || vmp_event_has_refill(iface) ||
-           vmp_path_has_to_drain(iface) || vmp_replay_can_post(iface);
+           vmp_path_has_to_drain(iface) ||
+           vmp_replay_can_post(iface, deadline_p);
 }
 
 /* Whether something here waits for room, which comes with completions and with
@@ -81,9 +82,10 @@ int vmp_iface_event_fd(const vmp_iface_t *iface)
 
 vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
 {
+    uint64_t deadline;
     vmp_status_t status;
 
-    if (vmp_event_has_work(iface)) {
+    if (vmp_event_has_work(iface, &deadline)) {
         return VMP_ERR_BUSY;
     }
 
@@ -91,7 +93,7 @@ vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
         events |= VMP_PORT_EVENT_TX | VMP_PORT_EVENT_RX;
     }
 
-    status = vmp_port_event_arm(iface->port, events, UINT64_MAX);
+    status = vmp_port_event_arm(iface->port, events, deadline);
     if (status != VMP_OK) {
         return status;
     }

@@ -164,9 +164,7 @@ void vmp_path_up(vmp_path_t *path)
         /* a repaired one has to show that it carries, or it would be given work
          * that waits for the device's retries */
         path->state = VMP_PATH_PROBE;
-        if (vmp_path_post_nop(path) != 0) {
-            vmp_path_post_failed(path, VMP_WR_NOP);
-        }
+        vmp_path_force(path);
         return;
     }
 
@@ -263,7 +261,10 @@ int vmp_path_post_nop(vmp_path_t *path)
 
 void vmp_path_force(vmp_path_t *path)
 {
-    if ((path->unsig == 0) || (path->state != VMP_PATH_UP) ||
+    int is_probe = (path->state == VMP_PATH_PROBE) &&
+                   (path->head == path->tail);
+
+    if ((!is_probe && ((path->unsig == 0) || (path->state != VMP_PATH_UP))) ||
         path->is_error) {
         vmp_list_del(&path->forcing);
         return;
@@ -292,6 +293,15 @@ void vmp_path_probe(vmp_path_t *path)
                (path->state == VMP_PATH_UP) && !path->is_error &&
                (vmp_path_post_nop(path) != 0)) {
         vmp_path_post_failed(path, VMP_WR_NOP);
+    }
+}
+
+void vmp_path_probe_all(vmp_conn_t *conn)
+{
+    uint64_t mask = conn->up_mask;
+
+    for (; mask != 0; mask &= mask - 1) {
+        vmp_path_probe(conn->paths[__builtin_ctzll(mask)]);
     }
 }
 
@@ -343,7 +353,11 @@ static void vmp_path_fence_off(vmp_path_t *path)
     ++conn->iface->counters.paths_failed;
     if (vmp_iface_command(conn->iface, &cmd) != 0) {
         vmp_conn_fail(conn, VMP_ERR_NO_MEMORY);
+        return;
     }
+
+    /* if it is the peer that is dead, all find out at the same time */
+    vmp_path_probe_all(conn);
 }
 
 static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)

@@ -88,6 +88,8 @@ struct vmp_path {
     uint8_t             is_marked;  /**< Drain marker was posted */
     uint8_t             is_stuck;   /**< QP could not be moved to ERR */
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
+    uint64_t            probe_time; /**< Not is_dead: when the others were probed
+                                         last, ns */
     struct vmp_path     *target;    /**< Being replayed: onto this one */
     vmp_link_t          draining;   /**< In iface->draining, then in
                                          iface->replaying */
@@ -155,6 +157,9 @@ void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status);
 /** See to it that something is in flight, which fails if the peer is dead. */
 void vmp_path_probe(vmp_path_t *path);
 
+/** The same for all paths of a connection that are up. */
+void vmp_path_probe_all(vmp_conn_t *conn);
+
 /** Posting failed (the port has logged why): the connection is lost. Returns
  *  its status. */
 vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
@@ -190,8 +195,9 @@ void vmp_replay_dead(vmp_conn_t *conn, unsigned index, uint32_t epoch,
 /** Post what there is room for. Return how many were posted or ended. */
 unsigned vmp_replay_progress(vmp_iface_t *iface);
 
-/** Whether that has something to do now. */
-int vmp_replay_can_post(const vmp_iface_t *iface);
+/** Whether that has something to do now. If not, `*deadline_p` is when it has at
+ *  the latest, ns (UINT64_MAX: not by time). */
+int vmp_replay_can_post(const vmp_iface_t *iface, uint64_t *deadline_p);
 
 /** The peer closed: messages that it had delivered are complete. */
 void vmp_replay_delivered(vmp_conn_t *conn);

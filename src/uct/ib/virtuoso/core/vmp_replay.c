@@ -23,6 +23,7 @@
 
 #define VMP_REPLAY_BUDGET  32       /* WRs a progress call */
 #define VMP_PSN_HALF       0x800000
+#define VMP_REPLAY_PROBE   1000000000ul     /* ns */
 
 
 static vmp_path_t *vmp_replay_next(vmp_link_t *link)
@@ -59,7 +60,8 @@ void vmp_replay_begin(vmp_path_t *path)
     }
 
     vmp_path_detach(path);
-    path->target = NULL;
+    path->target     = NULL;
+    path->probe_time = vmp_port_now(conn->iface->port);
     vmp_list_add_tail(&conn->iface->replaying, &path->draining);
     ++conn->replays;
 }
@@ -332,9 +334,20 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
     return count;
 }
 
+/* While the peer's word is waited for, whoever is up shows now and then whether the
+ * peer is there at all: without any path up its silence is counted */
+static void vmp_replay_wait(vmp_path_t *path, uint64_t now)
+{
+    if ((now - path->probe_time) >= VMP_REPLAY_PROBE) {
+        path->probe_time = now;
+        vmp_path_probe_all(path->conn);
+    }
+}
+
 unsigned vmp_replay_progress(vmp_iface_t *iface)
 {
     unsigned count = 0;
+    uint64_t now   = vmp_port_now(iface->port);
     vmp_path_t *path;
     vmp_link_t *link;
     vmp_link_t *tmp;
@@ -342,7 +355,9 @@ unsigned vmp_replay_progress(vmp_iface_t *iface)
     vmp_list_for_each_safe(link, tmp, &iface->replaying) {
         path   = vmp_replay_next(link);
         count += vmp_replay_path(path, VMP_REPLAY_BUDGET);
-        if (path->is_dead && (path->tail == path->head)) {
+        if (!path->is_dead) {
+            vmp_replay_wait(path, now);
+        } else if (path->tail == path->head) {
             vmp_replay_end(path);
             ++count;
         }
@@ -355,13 +370,22 @@ unsigned vmp_replay_progress(vmp_iface_t *iface)
     return count;
 }
 
-int vmp_replay_can_post(const vmp_iface_t *iface)
+int vmp_replay_can_post(const vmp_iface_t *iface, uint64_t *deadline_p)
 {
+    uint64_t time;
+    vmp_path_t *path;
     vmp_link_t *link;
 
+    *deadline_p = UINT64_MAX;
     vmp_list_for_each(link, &iface->replaying) {
-        if (vmp_replay_is_ready(vmp_replay_next(link))) {
+        path = vmp_replay_next(link);
+        if (vmp_replay_is_ready(path)) {
             return 1;
+        }
+
+        time = path->probe_time + VMP_REPLAY_PROBE;
+        if (!path->is_dead && (time < *deadline_p)) {
+            *deadline_p = time;
         }
     }
 

@@ -198,22 +198,25 @@ static void vmp_rx_drop(vmp_iface_t *iface, vmp_rx_t *rx, const char *why)
 }
 
 /* Connection and path of a frame; nothing of it is believed unchecked */
-static vmp_path_t *vmp_rx_path(vmp_iface_t *iface, const vmp_frame_t *frame)
+static vmp_conn_t *vmp_rx_conn(vmp_iface_t *iface, const vmp_frame_t *frame,
+                               vmp_path_t **path_p)
 {
     vmp_conn_t *conn = vmp_conn_find(iface, frame->conn, frame->incarn);
     vmp_path_t *path;
+
+    *path_p = NULL;
 
     if ((conn == NULL) || (conn->block & VMP_BLOCK_FAILED) ||
         (frame->path >= conn->num_paths)) {
         return NULL;
     }
 
-    path = conn->paths[frame->path];
-    if ((path == NULL) || (path->epoch != frame->epoch)) {
-        return NULL;
-    }
-
-    return path;
+    /* What a QP executes between its move to ERR and its barrier, or what lay
+     * in the CQ when its path went, was acknowledged and counts: the SN sorts
+     * out what comes twice */
+    path    = conn->paths[frame->path];
+    *path_p = ((path != NULL) && (path->epoch == frame->epoch)) ? path : NULL;
+    return conn;
 }
 
 static void vmp_rx_handle(vmp_iface_t *iface, vmp_rx_t *rx, uint32_t byte_len)
@@ -228,25 +231,27 @@ static void vmp_rx_handle(vmp_iface_t *iface, vmp_rx_t *rx, uint32_t byte_len)
         return;
     }
 
-    path = vmp_rx_path(iface, &frame);
+    conn = vmp_rx_conn(iface, &frame, &path);
     if (vmp_unlikely(path == NULL)) {
         /* a frame may come before we hear of its connection or path */
         vmp_iface_events(iface);
-        path = vmp_rx_path(iface, &frame);
-        if (path == NULL) {
-            vmp_rx_drop(iface, rx, "unknown or dead connection, path or epoch");
+        conn = vmp_rx_conn(iface, &frame, &path);
+        if (conn == NULL) {
+            vmp_rx_drop(iface, rx, "unknown or dead connection, or no such path");
             return;
         }
     }
 
-    conn = path->conn;
-    if (vmp_unlikely(path->state == VMP_PATH_READY)) {
-        /* the peer sends: its QP is ready, too */
-        vmp_path_seen(path);
+    if (vmp_likely(path != NULL)) {
+        if (vmp_unlikely(path->state == VMP_PATH_READY)) {
+            /* the peer sends: its QP is ready, too */
+            vmp_path_seen(path);
+        }
+
+        ++path->counters.rx_frames;
+        path->counters.rx_bytes += frame.length;
     }
 
-    ++path->counters.rx_frames;
-    path->counters.rx_bytes += frame.length;
     vmp_credit_recv(conn, &frame);
     if (frame.type == VMP_FRAME_CREDIT) {
         vmp_rx_free(iface, rx);
