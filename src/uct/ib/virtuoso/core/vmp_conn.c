@@ -115,6 +115,7 @@ static void vmp_conn_free(vmp_conn_t *conn)
     free(conn->pol_priv);
     free(conn->pol_paths);
     free(conn->paths);
+    free(conn->gone_epochs);
     free(conn);
 }
 

@@ -72,6 +72,8 @@ struct vmp_conn {
     vmp_link_t        ops;              /**< Chunked ones not all posted */
     vmp_link_t        active;           /**< In iface->active */
     vmp_path_t        **paths;          /**< num_paths; NULL: not there */
+    uint32_t          *gone_epochs;     /**< num_paths: of those that were there,
+                                             0: none */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
     void              *pol_priv;
 

@@ -95,11 +95,12 @@ static int vmp_conn_make_paths(vmp_conn_t *conn, unsigned num_paths)
         .seed      = vmp_port_random(conn->iface->port)
     };
 
-    conn->paths     = calloc(num_paths, sizeof(*conn->paths));
-    conn->pol_paths = calloc(num_paths, sizeof(*conn->pol_paths));
-    conn->pol_priv  = calloc(1, policy->priv_size + 1);
+    conn->paths       = calloc(num_paths, sizeof(*conn->paths));
+    conn->pol_paths   = calloc(num_paths, sizeof(*conn->pol_paths));
+    conn->gone_epochs = calloc(num_paths, sizeof(*conn->gone_epochs));
+    conn->pol_priv    = calloc(1, policy->priv_size + 1);
     if ((conn->paths == NULL) || (conn->pol_paths == NULL) ||
-        (conn->pol_priv == NULL)) {
+        (conn->gone_epochs == NULL) || (conn->pol_priv == NULL)) {
         return -1;
     }
 

@@ -122,12 +122,13 @@ void vmp_path_detach(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
 
-    path->rail->unsig           -= path->unsig;
-    path->rail->unsig_bufs      -= path->unsig_bufs;
-    conn->paths[path->index]     = NULL;
-    conn->up_mask               &= ~(1ull << path->index);
-    conn->eligible              &= ~(1ull << path->index);
-    *path->pol                   = (vmp_policy_path_t){0};
+    path->rail->unsig             -= path->unsig;
+    path->rail->unsig_bufs        -= path->unsig_bufs;
+    conn->paths[path->index]       = NULL;
+    conn->gone_epochs[path->index] = path->epoch;
+    conn->up_mask                 &= ~(1ull << path->index);
+    conn->eligible                &= ~(1ull << path->index);
+    *path->pol                     = (vmp_policy_path_t){0};
     --conn->paths_live;
     vmp_list_del(&path->draining);
     vmp_list_del(&path->forcing);

@@ -214,9 +214,13 @@ static vmp_conn_t *vmp_rx_conn(vmp_iface_t *iface, const vmp_frame_t *frame,
     /* What a QP executes between its move to ERR and its barrier, or what lay
      * in the CQ when its path went, was acknowledged and counts: the SN sorts
      * out what comes twice */
-    path    = conn->paths[frame->path];
-    *path_p = ((path != NULL) && (path->epoch == frame->epoch)) ? path : NULL;
-    return conn;
+    path = conn->paths[frame->path];
+    if ((path != NULL) && (path->epoch == frame->epoch)) {
+        *path_p = path;
+        return conn;
+    }
+
+    return (frame->epoch <= conn->gone_epochs[frame->path]) ? conn : NULL;
 }
 
 static void vmp_rx_handle(vmp_iface_t *iface, vmp_rx_t *rx, uint32_t byte_len)
@@ -237,7 +241,7 @@ static void vmp_rx_handle(vmp_iface_t *iface, vmp_rx_t *rx, uint32_t byte_len)
         vmp_iface_events(iface);
         conn = vmp_rx_conn(iface, &frame, &path);
         if (conn == NULL) {
-            vmp_rx_drop(iface, rx, "unknown or dead connection, or no such path");
+            vmp_rx_drop(iface, rx, "unknown connection, path or epoch");
             return;
         }
     }
