@@ -8,6 +8,7 @@
 # and lib_integrity.sh.
 
 # Cuts and heals links while the file $OUT/cutting is there
+# shellcheck disable=SC2154 # links is from lab_start
 cutter()
 {
     local i=0
@@ -52,6 +53,7 @@ under_cuts()
 }
 
 # So that a path does not wait for seconds before it is given up
+# shellcheck disable=SC2034 # the tests use it
 quick="UCX_VMP_TIMEOUT=60ms UCX_VMP_RETRY_COUNT=4"
 
 failover_start()
