@@ -4,11 +4,12 @@
 #
 # See file LICENSE for terms.
 #
-# labels: lab
+# labels: full
 # timeout: 240
 #
 # Links are cut and healed, one after the other, under verified transfers of all
-# kinds: no error, all contents right, and the paths come back.
+# kinds: no error, all contents right, and the paths come back. Crashed once in five
+# runs (trixie): not among the short tests before that is understood.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
