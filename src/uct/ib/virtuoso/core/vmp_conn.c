@@ -272,7 +272,8 @@ void vmp_conn_fence(vmp_conn_t *conn)
         return;
     }
 
-    if ((conn->replays == 0) && (busy != 0) && ((busy & (busy - 1)) == 0) && (conn->reads == 0) &&
+    if ((conn->replays == 0) && (busy != 0) &&
+        ((busy & (busy - 1)) == 0) && (conn->reads == 0) &&
         vmp_list_is_empty(&conn->ops) && (busy & conn->up_mask)) {
         /* one queue keeps the order by itself */
         conn->is_pinned = 1;

@@ -16,7 +16,8 @@ void vmp_credit_init(vmp_conn_t *conn);
 /** Give the grant back to the pool. */
 void vmp_credit_cleanup(vmp_conn_t *conn);
 
-/** Enlarge a window that was used up, or see to it that others give some back. */
+/** Enlarge a window that was used up, or see to it that others give some
+ *  back. */
 void vmp_credit_grow(vmp_conn_t *conn);
 
 /** The peer gave back `num` SNs, which were delivered as nothing. */
@@ -25,7 +26,8 @@ void vmp_credit_returned(vmp_conn_t *conn, uint64_t num);
 /** The peer wants credit back: half of what is not used. */
 void vmp_credit_give_back(vmp_conn_t *conn);
 
-/** Post a SKIP frame of 2^`num_log` SNs from `sn` on. Return 0, or -1: not now. */
+/** Post a SKIP frame of 2^`num_log` SNs from `sn` on. Return 0, or -1: not
+ *  now. */
 int vmp_credit_skip(vmp_path_t *path, uint64_t sn, uint8_t num_log);
 
 /** Send CREDIT frames to those that are owed one and got no other frame.

@@ -384,8 +384,8 @@ void vmp_ctl_path_check_all(vmp_ctl_conn_t *conn);
 void vmp_ctl_path_seen(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
                        uint64_t now);
 
-/** Whether an earlier epoch of a path is still to be drained by the application,
- *  or to be fenced off by the peer or here. */
+/** Whether an earlier epoch of a path is still to be drained by the
+ *  application, or to be fenced off by the peer or here. */
 int vmp_ctl_path_is_draining(const vmp_ctl_conn_t *conn, unsigned index);
 
 /** Destroy QPs whose quarantine is over. */
@@ -414,8 +414,8 @@ int vmp_ctl_down_unknown(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 /** Whether both sides are done with a dying path, or need not be. */
 int vmp_ctl_down_is_over(const vmp_ctl_path_t *path);
 
-/** The next epoch has to wait until the last one is done with here: let the peer
- *  know that we live. */
+/** The next epoch has to wait until the last one is done with here: let the
+ *  peer know that we live. */
 void vmp_ctl_down_not_yet(vmp_ctl_conn_t *conn, unsigned index);
 
 int vmp_ctl_down_is_waited(const vmp_ctl_conn_t *conn);

@@ -21,8 +21,8 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     }
 }
 
-/* While no path is up a connection can time out; a path that is up shows whether
- * the peer lives, and others wait as long as it does */
+/* While no path is up a connection can time out; a path that is up shows
+ * whether the peer lives, and others wait as long as it does */
 static int can_time_out(const vmp_ctl_conn_t *conn)
 {
     const vmp_ctl_path_t *path;

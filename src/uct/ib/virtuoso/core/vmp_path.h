@@ -195,8 +195,8 @@ void vmp_replay_dead(vmp_conn_t *conn, unsigned index, uint32_t epoch,
 /** Post what there is room for. Return how many were posted or ended. */
 unsigned vmp_replay_progress(vmp_iface_t *iface);
 
-/** Whether that has something to do now. If not, `*deadline_p` is when it has at
- *  the latest, ns (UINT64_MAX: not by time). */
+/** Whether that has something to do now. If not, `*deadline_p` is when it has
+ *  at the latest, ns (UINT64_MAX: not by time). */
 int vmp_replay_can_post(const vmp_iface_t *iface, uint64_t *deadline_p);
 
 /** The peer closed: messages that it had delivered are complete. */

@@ -12,8 +12,8 @@
 
 /*
  * What a dead path had not completed is done again on another one, when both
- * sides have fenced it off (R6). Messages go by their SN: the peer drops what it
- * has. Of puts, the PSN that the peer expected tells what was executed: that is
+ * sides have fenced it off (R6). Messages go by their SN: the peer drops what
+ * it has. Of puts, the PSN that the peer expected tells what was executed: that is
  * done, and one of which only the beginning was goes on behind it (R7).
  *
  * All of one path goes to one other path, in order, so that what a fence had
@@ -225,8 +225,8 @@ static int vmp_replay_chunk(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
     return 0;
 }
 
-/* The oldest WR of a path. Return 0; -1: could not be posted (logged); or 1: not
- * now. */
+/* The oldest WR of a path. Return 0; -1: could not be posted (logged); or 1:
+ * not now. */
 static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 {
     vmp_conn_t *conn = path->conn;
@@ -334,8 +334,8 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
     return count;
 }
 
-/* While the peer's word is waited for, whoever is up shows now and then whether the
- * peer is there at all: without any path up its silence is counted */
+/* While the peer's word is waited for, whoever is up shows now and then whether
+ * the peer is there at all: without any path up its silence is counted */
 static void vmp_replay_wait(vmp_path_t *path, uint64_t now)
 {
     if ((now - path->probe_time) >= VMP_REPLAY_PROBE) {
