@@ -21,10 +21,6 @@ static struct {
     int          is_rare;               /* a file in scenarios/ shows it */
     unsigned     seen;                  /* after this kind alone */
 } expected[] = {
-    /* what one operation did wrong is the end of its connection */
-    {FAULT_REFUSE,   "failure", 0},
-    {FAULT_EXECUTED, "failure"},
-
     /* addresses are not looked up again */
     {FAULT_ADDRESS,  "failure", 0},
 

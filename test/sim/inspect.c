@@ -322,7 +322,8 @@ void inspect_long(void)
             conn = vmp_container_of(link, vmp_conn_t, all);
             for (i = 0; i < conn->num_paths; ++i) {
                 paths += (conn->paths[i] != NULL);
-                half  += (conn->paths[i] == NULL) && world.prog->is_faulty;
+                half  += (conn->paths[i] == NULL) &&
+                         (world.prog->is_faulty || conn->want_sent);
             }
         }
 

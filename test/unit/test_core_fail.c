@@ -4,162 +4,8 @@
  * See file LICENSE for terms.
  */
 
-#include "core_world.h"
+#include "core_work.h"
 #include "core/vmp_path.h"
-
-#define REGION    65536                 /* bytes */
-#define NUM_OPS   24
-
-
-/* Everything that can be in flight: half of it queued, half of it posted */
-typedef struct work {
-    region_t local;
-    region_t remote;
-    comp_t   comps[NUM_OPS];
-    comp_t   flushed;
-    unsigned num;                       /* of `comps` that were started */
-} work_t;
-
-static void work_make(work_t *work)
-{
-    memset(work, 0, sizeof(*work));
-    region_make(&work->local, 0, REGION, 1);
-    region_make(&work->remote, 1, REGION, 2);
-}
-
-static void work_free(work_t *work)
-{
-    region_free(&work->local);
-    region_free(&work->remote);
-}
-
-static void work_start(work_t *work, stream_t *stream)
-{
-    uint64_t addr = (uintptr_t)work->remote.data;
-    vmp_status_t status;
-    comp_t *comp;
-    vmp_iov_t iov;
-    unsigned i;
-
-    for (i = 0; i < NUM_OPS; ++i) {
-        iov  = (vmp_iov_t){work->local.data, (i % 2) ? REGION : 500,
-                           &work->local.mem};
-        comp = &work->comps[work->num];
-        switch (i % 4) {
-        case 0:
-            status = stream_send(stream, SEND_ZCOPY, 200, comp);
-            break;
-        case 1:
-            status = vmp_ep_put_zcopy(&stream->ep, &iov, 1, addr,
-                                      &work->remote.rkey, comp);
-            break;
-        case 2:
-            status = vmp_ep_get_bcopy(&stream->ep, (void (*)(void))
-                                      stream->node->iface->ops.unpack,
-                                      work->local.data, 300, addr,
-                                      &work->remote.rkey, comp);
-            break;
-        default:
-            status = vmp_ep_get_zcopy(&stream->ep, &iov, 1, addr,
-                                      &work->remote.rkey, comp);
-            break;
-        }
-
-        VMP_CHECK((status == VMP_INPROGRESS) ||
-                  (status == VMP_ERR_NO_RESOURCE));
-        work->num += (status == VMP_INPROGRESS);
-        stream_send(stream, SEND_SHORT, 16, NULL);
-        stream_send(stream, SEND_BCOPY, 16, NULL);
-    }
-
-    VMP_CHECK(work->num >= NUM_OPS / 2);
-    VMP_CHECK(vmp_ep_flush(&stream->ep, 0, &work->flushed) == VMP_INPROGRESS);
-}
-
-/* Each ended once, and some of them badly */
-static void work_check_failed(work_t *work, vmp_status_t status)
-{
-    unsigned failed = 0;
-    unsigned i;
-
-    for (i = 0; i < work->num; ++i) {
-        VMP_CHECK(work->comps[i].calls == 1);
-        VMP_CHECK((work->comps[i].status == VMP_OK) ||
-                  (work->comps[i].status == status));
-        failed += (work->comps[i].status != VMP_OK);
-    }
-
-    VMP_CHECK(failed > 0);
-    VMP_CHECK((work->flushed.calls == 1) && (work->flushed.status == status));
-}
-
-static void check_idle(const node_t *node)
-{
-    vmp_iface_t *iface = node->iface;
-
-    world_until(vmp_iface_flush(iface) == VMP_OK, 100);
-    VMP_CHECK(iface->outstanding == 0);
-    VMP_CHECK(vmp_list_is_empty(&iface->failing) &&
-              vmp_list_is_empty(&iface->draining) &&
-              vmp_list_is_empty(&iface->done));
-}
-
-/* An operation fails that would fail on any path: everything on the endpoint ends
- * once, both sides hear of it once, and a new endpoint works */
-static void test_path_failure(uint64_t seed, vmp_wc_status_t wc_status)
-{
-    vmp_status_t status = VMP_ERR_CONNECTION_RESET;
-    stream_t streams[3];
-    stream_t again;
-    work_t work;
-    unsigned i;
-
-    world_begin("path failure", seed);
-    sim_conf.qp_jitter           = 10000;
-    world_params.spread_thresh = sim_random() % 400;
-    world_open(2);
-    work_make(&work);
-    stream_open(&streams[0], 0, 1);
-    stream_open(&streams[1], 0, 1);
-    stream_open(&streams[2], 1, 0);
-    stream_wait_paths(&streams[0], 4);
-    work_start(&work, &streams[0]);
-    world_run(sim_random() % 30000);
-    stream_kill_path(&streams[0], sim_random() % 4, wc_status);
-    world_until(streams[0].failed, 100);
-    VMP_CHECK(streams[0].status == status);
-    work_check_failed(&work, status);
-    VMP_CHECK((streams[1].failed == 1) && (streams[1].status == status));
-    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == status);
-    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, &work.flushed) == status);
-    VMP_CHECK(vmp_ep_flush(&streams[0].ep, VMP_FLUSH_CANCEL, NULL) == VMP_OK);
-    VMP_CHECK(vmp_ep_check(&streams[1].ep) == status);
-    world_until(streams[2].failed, 1000);
-    VMP_CHECK((streams[2].status == VMP_ERR_CONNECTION_RESET) ||
-              (streams[2].status == VMP_ERR_ENDPOINT_TIMEOUT));
-
-    /* the old one is there until its endpoints go; a new one takes its place */
-    stream_open(&again, 0, 1);
-    again.id = 200;
-    VMP_CHECK(again.ep.conn != streams[0].ep.conn);
-    stream_wait_paths(&again, 4);
-    for (i = 0; i < 10; ++i) {
-        VMP_CHECK(stream_send(&again, SEND_BCOPY, 100, NULL) == VMP_OK);
-    }
-
-    world_until(world_nodes[1].next_seq[200] == 10, 100);
-    for (i = 0; i < 3; ++i) {
-        stream_close(&streams[i]);
-        VMP_CHECK(streams[i].failed == 1);
-    }
-
-    world_run(5000000000ul);
-    check_idle(&world_nodes[0]);
-    check_idle(&world_nodes[1]);
-    stream_close(&again);
-    work_free(&work);
-    world_end();
-}
 
 /* The device refuses a post */
 static void test_post_failure(uint64_t seed)
@@ -185,7 +31,7 @@ static void test_post_failure(uint64_t seed)
         world_until(stream.failed, 100);
         VMP_CHECK(stream.status == VMP_ERR_IO_ERROR);
         world_run(100000);
-        check_idle(&world_nodes[0]);
+        work_check_idle(&world_nodes[0]);
         stream_close(&stream);
         work_free(&work);
         world_end();
@@ -231,7 +77,7 @@ static void test_destroy_busy(uint64_t seed)
     }
 
     VMP_CHECK(work.flushed.calls == 1);
-    check_idle(&world_nodes[0]);
+    work_check_idle(&world_nodes[0]);
     stream_close(&streams[1]);
     work_free(&work);
     world_end();
@@ -299,7 +145,7 @@ static void test_destroy_flushing(uint64_t seed)
     }
 
     VMP_CHECK(flushed[0][0].status == VMP_OK);
-    check_idle(&world_nodes[0]);
+    work_check_idle(&world_nodes[0]);
     stream_close(&streams[1]);
     world_end();
 }
@@ -342,8 +188,7 @@ static void test_reentry(uint64_t seed)
     streams[1].on_failed = on_failed_reopen;
     streams[2].on_failed = stream_close;
     stream_send(&streams[1], SEND_SHORT, 8, NULL);
-    stream_kill_path(&streams[1], 0, VMP_WC_LOC_ERR);
-    stream_send(&streams[1], SEND_SHORT, 8, NULL);
+    vmp_ep_invalidate(&streams[1].ep);
     stream_send(&streams[1], SEND_SHORT, 8, NULL);
     stream_send(&streams[1], SEND_SHORT, 8, NULL);
     world_until(!streams[1].is_open && !streams[2].is_open, 100);
@@ -390,7 +235,7 @@ static void test_peer_close(uint64_t seed)
     VMP_CHECK(streams[0].failed == 1);
     stream_close(&streams[0]);
     world_run(100000);
-    check_idle(&world_nodes[0]);
+    work_check_idle(&world_nodes[0]);
     VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->all));
     world_end();
 }
@@ -437,7 +282,7 @@ static void test_peer_close_undelivered(uint64_t seed, int num_taken)
     }
 
     world_run(100000);
-    check_idle(&world_nodes[0]);
+    work_check_idle(&world_nodes[0]);
     VMP_CHECK(vmp_list_is_empty(&world_nodes[0].iface->all));
     world_end();
 }
@@ -595,8 +440,6 @@ static void run(uint64_t seed)
     unsigned i;
 
     for (i = 0; i < vmp_check_env("VMP_TEST_COUNT", 5); ++i) {
-        test_path_failure(seed + i, VMP_WC_LOC_ERR);
-        test_path_failure(seed + i, VMP_WC_REM_ACCESS);
         test_destroy_busy(seed + i);
         test_destroy_flushing(seed + i);
     }

@@ -115,7 +115,7 @@ void vmp_barrier_retire(vmp_conn_t *conn)
             vmp_obj_put(&iface->waiter_pool, waiter);
             iface->ops.complete(iface->arg, copy.comp,
                                 (conn->block & VMP_BLOCK_FAILED) ?
-                                conn->status : VMP_OK);
+                                conn->status : copy.ep->fault);
         }
 
         conn->bar_head = barrier->next;
@@ -150,7 +150,8 @@ vmp_waiter_t *vmp_barrier_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
     return purged;
 }
 
-void vmp_barrier_cancel(vmp_iface_t *iface, vmp_waiter_t *waiters)
+void vmp_barrier_cancel(vmp_iface_t *iface, vmp_waiter_t *waiters,
+                        vmp_status_t status)
 {
     vmp_waiter_t *waiter;
     void *comp;
@@ -159,6 +160,6 @@ void vmp_barrier_cancel(vmp_iface_t *iface, vmp_waiter_t *waiters)
         waiters = waiter->next;
         comp    = waiter->comp;
         vmp_obj_put(&iface->waiter_pool, waiter);
-        iface->ops.complete(iface->arg, comp, VMP_ERR_CANCELED);
+        iface->ops.complete(iface->arg, comp, status);
     }
 }

@@ -52,8 +52,9 @@ void vmp_barrier_retire(struct vmp_conn *conn);
 vmp_waiter_t *vmp_barrier_purge(struct vmp_conn *conn,
                                 const struct vmp_ep *ep);
 
-/** Call those that were taken out with VMP_ERR_CANCELED. */
-void vmp_barrier_cancel(struct vmp_iface *iface, vmp_waiter_t *waiters);
+/** Call those that were taken out. */
+void vmp_barrier_cancel(struct vmp_iface *iface, vmp_waiter_t *waiters,
+                        vmp_status_t status);
 
 
 #endif

@@ -27,10 +27,10 @@ static int vmp_conn_compare(const void *ptr1, const void *ptr2)
     return (int)conn1->role - (int)conn2->role;
 }
 
-vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role)
+static vmp_conn_t *vmp_conn_new(vmp_iface_t *iface, uint64_t peer_id,
+                                uint8_t role)
 {
     vmp_conn_t *conn = calloc(1, sizeof(*conn));
-    vmp_conn_t **found;
 
     if (conn == NULL) {
         return NULL;
@@ -41,6 +41,24 @@ vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role)
     conn->iface   = iface;
     conn->slot    = VMP_NO_SLOT;
     conn->block   = VMP_BLOCK_SETUP;
+    vmp_list_init(&conn->ops);
+    vmp_list_init(&conn->active);
+    vmp_list_init(&conn->owing);
+    vmp_list_init(&conn->failing);
+    vmp_list_init(&conn->faulty);
+    vmp_list_init(&conn->watched);
+    vmp_list_init(&conn->all);
+    return conn;
+}
+
+vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role)
+{
+    vmp_conn_t *conn = vmp_conn_new(iface, peer_id, role);
+    vmp_conn_t **found;
+
+    if (conn == NULL) {
+        return NULL;
+    }
 
     found = tsearch(conn, &iface->conn_tree, vmp_conn_compare);
     if ((found == NULL) || (*found != conn)) {
@@ -57,13 +75,25 @@ vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role)
     /* never the number of now: nothing was refused yet */
     conn->starved_gen = iface->gen - 1;
     conn->in_tree     = 1;
-    vmp_list_init(&conn->ops);
-    vmp_list_init(&conn->active);
-    vmp_list_init(&conn->owing);
-    vmp_list_init(&conn->failing);
     vmp_list_add_tail(&iface->all, &conn->all);
+    vmp_watch_conn_init(conn);
     vmp_credit_init(conn);
     return conn;
+}
+
+vmp_conn_t *vmp_conn_make_lost(const vmp_conn_t *conn, vmp_status_t status)
+{
+    vmp_conn_t *lost = vmp_conn_new(conn->iface, conn->peer_id, conn->role);
+
+    if (lost != NULL) {
+        lost->block      = VMP_BLOCK_FAILED;
+        lost->status     = status;
+        lost->is_gone    = 1;
+        lost->is_drained = 1;
+        vmp_list_add_tail(&conn->iface->all, &lost->all);
+    }
+
+    return lost;
 }
 
 void vmp_conn_not_made(vmp_iface_t *iface, const vmp_ev_t *ev)
@@ -111,7 +141,10 @@ static void vmp_conn_free(vmp_conn_t *conn)
     vmp_list_del(&conn->active);
     vmp_list_del(&conn->owing);
     vmp_list_del(&conn->failing);
+    vmp_list_del(&conn->faulty);
+    vmp_list_del(&conn->watched);
     vmp_list_del(&conn->all);
+    free(conn->probe_fails);
     free(conn->pol_priv);
     free(conn->pol_paths);
     free(conn->paths);
@@ -213,7 +246,7 @@ vmp_status_t vmp_conn_refusal(vmp_conn_t *conn)
     return vmp_conn_no_room(conn);
 }
 
-static void vmp_conn_want_paths(vmp_conn_t *conn)
+void vmp_conn_want_paths(vmp_conn_t *conn)
 {
     vmp_cmd_t cmd = {
         .type      = VMP_CMD_WANT_PATHS,
@@ -221,6 +254,10 @@ static void vmp_conn_want_paths(vmp_conn_t *conn)
         .incarn    = conn->incarn,
         .num_paths = conn->num_paths
     };
+
+    if (conn->want_sent) {
+        return;
+    }
 
     conn->want_sent = (vmp_iface_command(conn->iface, &cmd) == 0);
 }
@@ -322,6 +359,7 @@ void vmp_conn_fail(vmp_conn_t *conn, vmp_status_t status)
     /* a new endpoint to this peer makes a new connection */
     vmp_conn_leave_tree(conn);
     vmp_list_del(&conn->owing);
+    vmp_list_del(&conn->faulty);
     vmp_list_add_once(&iface->failing, &conn->failing);
     if (conn->slot == VMP_NO_SLOT) {
         conn->is_gone = 1;
@@ -422,4 +460,9 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
 
     vmp_list_del(&todo);
     return count;
+}
+
+void vmp_conn_check_need(vmp_conn_t *conn)
+{
+    (void)conn;
 }

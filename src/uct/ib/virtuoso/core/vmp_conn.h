@@ -10,6 +10,7 @@
 #include "vmp_iface.h"
 #include "vmp_barrier.h"
 #include "vmp_path.h"
+#include "vmp_watch.h"
 
 #define VMP_NO_SLOT  UINT32_MAX
 
@@ -19,6 +20,7 @@
 #define VMP_BLOCK_FENCE   0x2           /**< Earlier ones must complete first */
 #define VMP_BLOCK_CLOSED  0x4           /**< Peer closed in good order */
 #define VMP_BLOCK_FAILED  0x8           /**< Lost */
+#define VMP_BLOCK_FAULT   0x10          /**< An endpoint leaves it: vmp_fault.h */
 
 
 /** Whether the peer was asked to give credit back. */
@@ -46,6 +48,13 @@ struct vmp_conn {
     uint8_t           must_tell;        /**< A path died, and with it what was
                                              told of credit */
     uint8_t           is_asked;         /**< vmp_ep_check(), no answer yet */
+    uint8_t           is_watched;       /**< In iface->watched */
+    uint8_t           is_fresh;         /**< Not looked at yet since then */
+    uint8_t           is_needed;        /**< No path is up, and control knows
+                                             that we wait for one */
+    uint8_t           num_suspects;
+    uint8_t           is_pinged;        /**< Control asks the peer */
+    uint8_t           idle_index;       /**< Path that was probed last */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
     vmp_iface_t       *iface;
 
@@ -74,6 +83,15 @@ struct vmp_conn {
     vmp_path_t        **paths;          /**< num_paths; NULL: not there */
     uint32_t          *gone_epochs;     /**< num_paths: of those that were there,
                                              0: none */
+    uint8_t           *probe_fails;     /**< num_paths: epochs in a row that
+                                             never carried */
+    vmp_watch_est_t   est;              /**< Of the last sample of any path */
+    uint64_t          idle_time;        /**< Of the last probe, ns */
+    uint64_t          proof_time;       /**< What moved was asked for then */
+    uint64_t          ping_time;        /**< Of the last question, ns */
+    uint64_t          alive_time;       /**< Of the answer to it */
+    vmp_link_t        watched;          /**< In iface->watched */
+    uint32_t          num_waiting;      /**< Endpoints that wait for room */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
     void              *pol_priv;
 
@@ -105,6 +123,8 @@ struct vmp_conn {
     uint8_t           in_use;           /**< Control knows of endpoints */
     uint8_t           was_used;         /**< It was told so once */
     uint8_t           is_drained;       /**< Failure was reported */
+    uint32_t          num_faults;       /**< Endpoints that leave it */
+    vmp_link_t        faulty;           /**< In iface->faulty */
     vmp_link_t        failing;          /**< In iface->failing */
     vmp_link_t        all;              /**< In iface->all or iface->dead */
 };
@@ -112,6 +132,9 @@ struct vmp_conn {
 
 /** Find or make the connection to a peer. NULL: no memory. */
 vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role);
+
+/** A lost connection for an endpoint that leaves `conn`. NULL: no memory. */
+vmp_conn_t *vmp_conn_make_lost(const vmp_conn_t *conn, vmp_status_t status);
 
 /** Control could not even give the connection to a peer a slot. */
 void vmp_conn_not_made(vmp_iface_t *iface, const vmp_ev_t *ev);
@@ -147,6 +170,17 @@ vmp_status_t vmp_conn_refusal(vmp_conn_t *conn);
 /** `what` is longer than it may be: log it. @return VMP_ERR_INVALID_PARAM */
 vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)
                              __attribute__((cold));
+
+/** An endpoint stands on a connection from now on, or does no more. */
+void vmp_ep_join(vmp_ep_t *ep, vmp_conn_t *conn);
+void vmp_ep_leave(vmp_ep_t *ep);
+
+/** Ask for all paths that were agreed on, once. */
+void vmp_conn_want_paths(vmp_conn_t *conn);
+
+/** Tell control if something waits and no path is up: the peer's time runs
+ *  from then on (R5). */
+void vmp_conn_check_need(vmp_conn_t *conn);
 
 /** Which path an operation longer than spread_thresh takes; NULL: none now. */
 vmp_path_t *vmp_conn_spread(vmp_conn_t *conn, size_t length);
@@ -186,6 +220,14 @@ static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
 {
     conn->starved_gen = conn->iface->gen;
     return VMP_ERR_NO_RESOURCE;
+}
+
+/** It has something in flight, or waits: see to it that it moves. */
+static inline void vmp_watch_add(vmp_conn_t *conn)
+{
+    if (vmp_unlikely(!conn->is_watched)) {
+        vmp_watch_add_slow(conn);
+    }
 }
 
 /** Whether operations of this length are spread */

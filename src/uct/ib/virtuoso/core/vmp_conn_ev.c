@@ -98,9 +98,11 @@ static int vmp_conn_make_paths(vmp_conn_t *conn, unsigned num_paths)
     conn->paths       = calloc(num_paths, sizeof(*conn->paths));
     conn->pol_paths   = calloc(num_paths, sizeof(*conn->pol_paths));
     conn->gone_epochs = calloc(num_paths, sizeof(*conn->gone_epochs));
+    conn->probe_fails = calloc(num_paths, sizeof(*conn->probe_fails));
     conn->pol_priv    = calloc(1, policy->priv_size + 1);
     if ((conn->paths == NULL) || (conn->pol_paths == NULL) ||
-        (conn->gone_epochs == NULL) || (conn->pol_priv == NULL)) {
+        (conn->gone_epochs == NULL) || (conn->probe_fails == NULL) ||
+        (conn->pol_priv == NULL)) {
         return -1;
     }
 
@@ -242,6 +244,10 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
     case VMP_EV_PATH_DOWN:
     case VMP_EV_PATH_DEAD:
         vmp_conn_path_event(conn, ev);
+        break;
+    case VMP_EV_PEER_ALIVE:
+        conn->is_pinged  = 0;
+        conn->alive_time = vmp_port_now(iface->port);
         break;
     case VMP_EV_CONN_FAILED:
         /* control has logged why */

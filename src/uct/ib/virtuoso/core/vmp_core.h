@@ -35,6 +35,8 @@ typedef struct vmp_ep {
     struct vmp_ep  *ready_prev;
     uint8_t        is_waiting;
     uint8_t        is_failed;           /**< ep_failed was called */
+    vmp_status_t   fault;               /**< An operation of its own failed: it
+                                             will be called */
 } vmp_ep_t;
 
 
@@ -66,7 +68,8 @@ typedef struct vmp_iface_ops {
      *  vmp_ep_wait_ready(). Return 1 to go on waiting, 0 when done. */
     int  (*ep_ready)(void *arg, vmp_ep_t *ep);
 
-    /** The endpoint is lost: every operation on it fails from now on. Once an
+    /** The endpoint is lost, with its connection or by an operation of its own
+     *  that failed (R8): every operation on it fails from now on. Once an
      *  endpoint, from progress, after all its operations have ended. The user
      *  destroys it by vmp_ep_destroy(). An idle endpoint whose peer closed in
      *  good order hears of it upon next use only. */
@@ -94,6 +97,9 @@ typedef struct vmp_iface_params {
     uint32_t              rx_max_bufs;      /**< Receive buffers at most */
     uint32_t              tx_max_bufs;      /**< Bounce buffers at most */
     uint64_t              peer_timeout_ns;
+    uint64_t              suspect_ns;       /**< A path may stand still for that
+                                                 long, at least, before it gets
+                                                 no new work; 0: default */
     const char            *policy;          /**< "single", "rr" */
     const vmp_iface_ops_t *ops;             /**< Copied */
     void                  *arg;             /**< First argument of the ops */
@@ -290,8 +296,11 @@ typedef struct vmp_iface_counters {
     uint64_t rx_copied_out;     /**< Held messages copied to free the SRQ */
     uint64_t rx_returned;       /**< Credits that idle peers gave back */
     uint64_t tx_no_credit;      /**< Sends refused for want of credit */
-    uint64_t paths_failed;              /**< Found by ourselves */
+    uint64_t paths_failed;      /**< Found by ourselves */
+    uint64_t paths_suspected;   /**< Stood still, and may have moved again */
+    uint64_t paths_timed_out;   /**< Of the failed: by our own timer */
     uint64_t conns_failed;
+    uint64_t eps_failed;        /**< By operations of their own */
 } vmp_iface_counters_t;
 
 void vmp_iface_get_counters(const vmp_iface_t *iface,

@@ -101,7 +101,7 @@ void vmp_credit_returned(vmp_conn_t *conn, uint64_t num)
 
 /* Post a frame without payload. Return 0, or -1: not now. */
 static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
-                           uint8_t am_id, uint64_t sn)
+                           uint8_t am_id, uint64_t sn, unsigned more_flags)
 {
     vmp_iface_t *iface = path->conn->iface;
     vmp_buf_t *buf     = NULL;
@@ -127,7 +127,7 @@ static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
     }
 
     vmp_post_frame_sn(path, (void*)(uintptr_t)sge.addr, type, am_id, 0, sn);
-    flags |= vmp_post_moderate(path, 0, buf);
+    flags |= vmp_post_moderate(path, 0, buf) | more_flags;
     if (vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags, &sge,
                            1) != 0) {
         if (buf != NULL) {
@@ -147,15 +147,24 @@ static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
 
 /* CREDIT frames need no credit, and have a reserve of SQ and CQ slots and of
  * bounce buffers. Return 0, or -1: not now. */
+static int vmp_credit_frame(vmp_path_t *path, uint8_t ask, unsigned flags)
+{
+    return ((path == NULL) || path->is_error || (path->rail->cq_avail == 0) ||
+            ((path->head - path->tail) >= (path->limit + 1))) ? -1 :
+           vmp_credit_post(path, VMP_WR_CREDIT, VMP_FRAME_CREDIT, ask,
+                           path->conn->tx_sn, flags);
+}
+
+int vmp_credit_probe(vmp_path_t *path)
+{
+    return vmp_credit_frame(path, 0, VMP_POST_SIGNALED);
+}
+
 static int vmp_credit_send(vmp_conn_t *conn)
 {
-    vmp_path_t *path = conn->tx_path;
-    uint8_t ask      = (conn->rx_ask == VMP_ASK_DUE) ? VMP_CREDIT_ASK : 0;
+    uint8_t ask = (conn->rx_ask == VMP_ASK_DUE) ? VMP_CREDIT_ASK : 0;
 
-    if ((path == NULL) || path->is_error || (path->rail->cq_avail == 0) ||
-        ((path->head - path->tail) >= (path->limit + 1)) ||
-        (vmp_credit_post(path, VMP_WR_CREDIT, VMP_FRAME_CREDIT, ask,
-                         conn->tx_sn) != 0)) {
+    if (vmp_credit_frame(conn->tx_path, ask, 0) != 0) {
         return -1;
     }
 
@@ -168,7 +177,7 @@ static int vmp_credit_send(vmp_conn_t *conn)
 
 int vmp_credit_skip(vmp_path_t *path, uint64_t sn, uint8_t num_log)
 {
-    return vmp_credit_post(path, VMP_WR_SKIP, VMP_FRAME_SKIP, num_log, sn);
+    return vmp_credit_post(path, VMP_WR_SKIP, VMP_FRAME_SKIP, num_log, sn, 0);
 }
 
 void vmp_credit_give_back(vmp_conn_t *conn)

@@ -30,6 +30,10 @@ void vmp_credit_give_back(vmp_conn_t *conn);
  *  now. */
 int vmp_credit_skip(vmp_path_t *path, uint64_t sn, uint8_t num_log);
 
+/** Post a CREDIT frame that is signalled, to see whether the peer takes it.
+ *  Return 0, or -1: not now. */
+int vmp_credit_probe(vmp_path_t *path);
+
 /** Send CREDIT frames to those that are owed one and got no other frame.
  *  Return how many. */
 unsigned vmp_credit_progress(vmp_iface_t *iface);

@@ -49,6 +49,8 @@ typedef enum vmp_cmd_type {
                                  the peer, bring up its next epoch */
     VMP_CMD_PATH_SEEN,      /**< A frame came in on (path, epoch): the peer may
                                  send on it, whatever datagram was lost */
+    VMP_CMD_PING,           /**< All paths stand still: is the peer there? An
+                                 answer raises VMP_EV_PEER_ALIVE */
     VMP_CMD_IDLE            /**< No endpoints on the connection any more */
 } vmp_cmd_type_t;
 
@@ -82,6 +84,8 @@ typedef enum vmp_ev_type {
                                  `psn` is what its QP expected next. What was
                                  posted and not completed may be done again
                                  elsewhere. Not sent once the connection ended */
+    VMP_EV_PEER_ALIVE,      /**< It answered what was asked after the last
+                                 VMP_CMD_PING */
     VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. PATH_DOWN of
                                  each of its paths follows. Not sent after
                                  VMP_CMD_FAIL was taken */

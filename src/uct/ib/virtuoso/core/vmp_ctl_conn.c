@@ -233,6 +233,16 @@ int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     return 0;
 }
 
+void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    if ((conn->state == VMP_CTL_CONN_CONNECTED) && !conn->is_pinging &&
+        (vmp_ctl_ev_reserve(conn, conn->num_spare_evs + 1) == 0)) {
+        conn->is_pinging = 1;
+        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+        vmp_ctl_conn_kick(conn, now);
+    }
+}
+
 void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn)
 {
     vmp_ctl_msg_t msg = {.type = VMP_CTL_DISCONNECT};
@@ -419,6 +429,8 @@ void vmp_ctl_conn_recv_connect(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
 void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
                            uint64_t now)
 {
+    static const vmp_ev_t none;
+
     if (conn->state == VMP_CTL_CONN_CONNECTING) {
         if (msg->src_incarn <= conn->peer->max_incarn) {
             vmp_ctl_answer(conn->ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE,
@@ -434,6 +446,11 @@ void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         vmp_ctl_answer(conn->ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
     } else {
         conn->heard = now;
+        if (conn->is_pinging) {
+            conn->is_pinging = 0;
+            vmp_ctl_ev_push(conn, VMP_EV_PEER_ALIVE, &none);
+            vmp_ctl_conn_kick(conn, now);
+        }
     }
 }
 

@@ -45,7 +45,8 @@
 #define VMP_CTL_STR_MAX          96
 
 /** Events that a connection may raise in all, and one of its paths. */
-#define VMP_CTL_CONN_EVS         4      /**< CONN, CONN_PEER, its end, GONE */
+#define VMP_CTL_CONN_EVS         5      /**< CONN, CONN_PEER, PEER_ALIVE, its
+                                             end, GONE */
 #define VMP_CTL_PATH_EVS         4      /**< READY, UP, DOWN, DEAD */
 #define VMP_CTL_STABLE           (1000 * VMP_CTL_MSEC)  /**< A path that was up so
                                              long is repaired at once */
@@ -171,6 +172,7 @@ struct vmp_ctl_conn {
     uint8_t              is_warned;         /**< Of paths that do not come */
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
     uint8_t              must_forget;       /**< Its host may have changed */
+    uint8_t              is_pinging;        /**< Asks whether the peer is there */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
     uint8_t              repeats;           /**< Of the peer's, answered since
@@ -270,6 +272,10 @@ void vmp_ctl_half_remove(vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_CONNECT. Return 0, or -1: not done, and no memory to say so. */
 int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now);
+
+/** VMP_CMD_PING. The question is a CONNECT, which is answered however often it
+ *  comes. */
+void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn, uint64_t now);
 
 /** VMP_CMD_IDLE. */
 void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn);

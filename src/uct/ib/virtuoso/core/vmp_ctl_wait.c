@@ -15,7 +15,7 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     case VMP_CTL_CONN_CONNECTING:
         return 1;
     case VMP_CTL_CONN_CONNECTED:
-        return vmp_ctl_path_is_waited(conn);
+        return conn->is_pinging || vmp_ctl_path_is_waited(conn);
     default:
         return conn->goodbyes > 0;
     }
@@ -145,6 +145,9 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
     if (conn->state == VMP_CTL_CONN_CONNECTING) {
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
+        if (conn->is_pinging) {
+            vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+        }
         vmp_ctl_path_resend(conn);
     }
     vmp_ctl_conn_send_again_end(conn);

@@ -5,6 +5,7 @@
  */
 
 #include "vmp_conn.h"
+#include "vmp_fault.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
 
@@ -60,7 +61,14 @@ vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
     }
 
     memset(ep, 0, sizeof(*ep));
+    vmp_ep_join(ep, conn);
+    return VMP_OK;
+}
+
+void vmp_ep_join(vmp_ep_t *ep, vmp_conn_t *conn)
+{
     ep->conn = conn;
+    ep->prev = NULL;
     ep->next = conn->eps;
     if (conn->eps != NULL) {
         conn->eps->prev = ep;
@@ -68,18 +76,11 @@ vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
 
     conn->eps = ep;
     ++conn->num_eps;
-    return VMP_OK;
 }
 
-void vmp_ep_destroy(vmp_ep_t *ep)
+void vmp_ep_leave(vmp_ep_t *ep)
 {
-    vmp_conn_t *conn   = ep->conn;
-    vmp_iface_t *iface = conn->iface;
-    vmp_waiter_t *flushes;
-
-    vmp_ep_cancel_wait(ep);
-    vmp_rma_purge(conn, ep);
-    flushes = vmp_barrier_purge(conn, ep);
+    vmp_conn_t *conn = ep->conn;
 
     if (ep->prev != NULL) {
         ep->prev->next = ep->next;
@@ -91,14 +92,30 @@ void vmp_ep_destroy(vmp_ep_t *ep)
         ep->next->prev = ep->prev;
     }
 
+    if ((ep->fault != VMP_OK) && !ep->is_failed) {
+        vmp_fault_end(conn);
+    }
+
     ep->conn = NULL;
     if (--conn->num_eps == 0) {
         vmp_conn_idle(conn);
         vmp_conn_put(conn);
     }
+}
+
+void vmp_ep_destroy(vmp_ep_t *ep)
+{
+    vmp_conn_t *conn   = ep->conn;
+    vmp_iface_t *iface = conn->iface;
+    vmp_waiter_t *flushes;
+
+    vmp_ep_cancel_wait(ep);
+    vmp_rma_purge(conn, ep);
+    flushes = vmp_barrier_purge(conn, ep);
+    vmp_ep_leave(ep);
 
     /* last, as the callbacks may do whatever they like */
-    vmp_barrier_cancel(iface, flushes);
+    vmp_barrier_cancel(iface, flushes, VMP_ERR_CANCELED);
 }
 
 vmp_status_t vmp_ep_fence(vmp_ep_t *ep)
@@ -139,6 +156,7 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
     }
 
     conn->is_asked = 1;
+    vmp_watch_add(conn);
     if (conn->tx_path != NULL) {
         vmp_path_probe(conn->tx_path);
     }
@@ -231,6 +249,8 @@ void vmp_ep_wait_ready(vmp_ep_t *ep)
     if (!ep->is_waiting) {
         ep->is_waiting = 1;
         ++iface->num_waiting;
+        ++ep->conn->num_waiting;
+        vmp_watch_add(ep->conn);
         vmp_ep_ready_add(iface, ep);
     }
 }
@@ -239,6 +259,7 @@ static void vmp_ep_ready_end(vmp_iface_t *iface, vmp_ep_t *ep)
 {
     ep->is_waiting = 0;
     --iface->num_waiting;
+    --ep->conn->num_waiting;
     vmp_ep_ready_remove(iface, ep);
 }
 

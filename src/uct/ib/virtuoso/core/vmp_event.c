@@ -6,6 +6,7 @@
 
 #include "vmp_iface.h"
 #include "vmp_conn.h"
+#include "vmp_fault.h"
 #include "vmp_rma.h"
 
 
@@ -52,7 +53,7 @@ static int vmp_event_has_work(vmp_iface_t *iface, uint64_t *deadline_p)
            ((iface->num_waiting > 0) &&
             ((iface->ready_left > 0) || (iface->ready_gen != iface->gen))) ||
            vmp_event_has_failed(iface) || vmp_event_has_refill(iface) ||
-           vmp_path_has_to_drain(iface) ||
+           vmp_path_has_to_drain(iface) || vmp_fault_is_due(iface) ||
            vmp_replay_can_post(iface, deadline_p);
 }
 
@@ -82,11 +83,16 @@ int vmp_iface_event_fd(const vmp_iface_t *iface)
 
 vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
 {
+    uint64_t watch = vmp_watch_deadline(iface);
     uint64_t deadline;
     vmp_status_t status;
 
     if (vmp_event_has_work(iface, &deadline)) {
         return VMP_ERR_BUSY;
+    }
+
+    if (watch < deadline) {
+        deadline = watch;
     }
 
     if (vmp_event_is_waiting(iface)) {

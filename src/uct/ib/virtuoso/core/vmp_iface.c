@@ -8,6 +8,7 @@
 #include "vmp_barrier.h"
 #include "vmp_conn.h"
 #include "vmp_credit.h"
+#include "vmp_fault.h"
 #include "vmp_path.h"
 #include "vmp_rma.h"
 
@@ -16,6 +17,9 @@
 
 #define VMP_SIGNAL_PERIOD  32           /* WRs */
 #define VMP_TX_SKIP_MAX    8            /* progress calls in a row */
+#define VMP_WATCH_POLLS    32           /* progress calls from look to look */
+#define VMP_SUSPECT_NS     200000ul     /* if nothing is set */
+#define VMP_SUSPECT_MAX    (1ull << 60) /* ns: never */
 #define VMP_OPS_MAX        65536        /* chunked operations in all */
 #define VMP_TX_CHUNK_BUFS  64
 #define VMP_SQ_DEPTH_MIN   8
@@ -177,6 +181,8 @@ static void vmp_iface_init_lists(vmp_iface_t *iface)
     vmp_list_init(&iface->done);
     vmp_list_init(&iface->dead);
     vmp_list_init(&iface->all);
+    vmp_list_init(&iface->faulty);
+    vmp_list_init(&iface->watched);
 }
 
 static void vmp_iface_cleanup_pools(vmp_iface_t *iface)
@@ -248,6 +254,12 @@ vmp_status_t vmp_iface_create(vmp_port_md_t *md,
     iface->md            = md;
     iface->params        = *params;
     iface->params.policy = NULL;
+    if (iface->params.suspect_ns == 0) {
+        iface->params.suspect_ns = VMP_SUSPECT_NS;
+    } else if (iface->params.suspect_ns > VMP_SUSPECT_MAX) {
+        iface->params.suspect_ns = VMP_SUSPECT_MAX;
+    }
+
     iface->ops           = *params->ops;
     iface->arg           = params->arg;
     iface->policy        = vmp_policy_find(params->policy);
@@ -389,6 +401,7 @@ static inline int vmp_iface_is_tx_due(const vmp_iface_t *iface,
     if ((num_rx > 0) && (iface->chunks == 0) && (iface->num_waiting == 0) &&
         (rail->tx_skipped < VMP_TX_SKIP_MAX)) {
         ++rail->tx_skipped;
+        rail->tx_empty = 0;
         return 0;
     }
 
@@ -422,6 +435,12 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
         }
     }
 
+    if (vmp_unlikely(++iface->polls >= VMP_WATCH_POLLS) &&
+        !vmp_list_is_empty(&iface->watched)) {
+        iface->polls = 0;
+        vmp_watch_progress(iface);
+    }
+
     if (vmp_unlikely(!vmp_list_is_empty(&iface->draining))) {
         count += vmp_path_progress(iface);
     }
@@ -432,6 +451,10 @@ unsigned vmp_iface_progress(vmp_iface_t *iface)
 
     if (vmp_unlikely(!vmp_list_is_empty(&iface->done))) {
         count += vmp_rma_complete_done(iface);
+    }
+
+    if (vmp_unlikely(!vmp_list_is_empty(&iface->faulty))) {
+        count += vmp_fault_progress(iface);
     }
 
     if (vmp_unlikely(!vmp_list_is_empty(&iface->failing) ||

@@ -43,6 +43,7 @@ typedef struct vmp_rail {
                                          room */
     uint8_t  dev_index;             /**< Of the local keys */
     uint8_t  rx_empty;              /**< Last poll emptied the receive CQ */
+    uint8_t  tx_empty;              /**< The same of the send CQ, just now */
     uint8_t  tx_skipped;            /**< Calls without a poll of the send CQ */
     uint8_t  is_broken;             /**< A CQ failed: not polled any more */
 } vmp_rail_t;
@@ -96,6 +97,11 @@ struct vmp_iface {
                                                  done again, oldest first */
     vmp_link_t             done;            /**< Operations to complete */
     vmp_link_t             dead;            /**< Conns to be freed */
+    vmp_link_t             faulty;          /**< Conns that endpoints leave */
+    vmp_link_t             watched;         /**< Conns with something in flight,
+                                                 or that wait */
+    unsigned               polls;           /**< Calls of progress since these
+                                                 were looked at */
     vmp_link_t             all;             /**< Every connection */
     vmp_ep_t               *ready_head;     /**< Ring of waiting endpoints: the
                                                  oldest */

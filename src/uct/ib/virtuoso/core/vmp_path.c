@@ -5,6 +5,7 @@
  */
 
 #include "vmp_path.h"
+#include "vmp_fault.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
 
@@ -68,6 +69,7 @@ vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev)
     path->state       = VMP_PATH_READY;
     path->psn         = ev->psn;
     path->mtu_shift   = 7 + ev->mtu;        /* as enum ibv_mtu has it */
+    vmp_watch_path_init(path);
     vmp_list_init(&path->draining);
     vmp_list_init(&path->forcing);
     conn->paths[path->index] = path;
@@ -158,25 +160,36 @@ void vmp_path_free(vmp_path_t *path)
 
 void vmp_path_up(vmp_path_t *path)
 {
+    if (path->state != VMP_PATH_READY) {
+        return;
+    }
+
+    if ((path->epoch > 1) || (path->index > 0)) {
+        /* it has to show that it carries, in both directions, or it would be
+         * given work that waits for nothing. Only the first one of all is not
+         * waited for. */
+        path->state = VMP_PATH_PROBE;
+        vmp_path_force(path);
+    } else {
+        vmp_path_enable(path);
+    }
+}
+
+void vmp_path_enable(vmp_path_t *path)
+{
     vmp_conn_t *conn = path->conn;
     char str[VMP_PATH_STR_MAX];
 
-    if ((path->state == VMP_PATH_READY) && (path->epoch > 1)) {
-        /* a repaired one has to show that it carries, or it would be given work
-         * that waits for the device's retries */
-        path->state = VMP_PATH_PROBE;
-        vmp_path_force(path);
-        return;
-    }
-
-    if ((path->state != VMP_PATH_READY) && (path->state != VMP_PATH_PROBE)) {
-        return;
-    }
-
     vmp_debug("%s is up", vmp_path_str(path, str, sizeof(str)));
-    path->state       = VMP_PATH_UP;
-    path->pol->window = vmp_rma_window(path);
-    conn->up_mask    |= 1ull << path->index;
+    if (path->state == VMP_PATH_SUSPECT) {
+        --conn->num_suspects;
+    }
+
+    path->state                    = VMP_PATH_UP;
+    path->pol->window              = vmp_rma_window(path);
+    conn->probe_fails[path->index] = 0;
+    conn->up_mask                 |= 1ull << path->index;
+    conn->is_needed                = 0;
     vmp_path_update_eligible(path);
     vmp_conn_update_tx_path(conn);
     vmp_rma_kick(conn);
@@ -197,7 +210,7 @@ void vmp_path_seen(vmp_path_t *path)
     vmp_iface_command(path->conn->iface, &cmd);
 }
 
-void vmp_path_disable(vmp_path_t *path)
+void vmp_path_withdraw(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
 
@@ -205,6 +218,18 @@ void vmp_path_disable(vmp_path_t *path)
     conn->eligible   &= ~(1ull << path->index);
     path->pol->window = 0;
     vmp_conn_update_tx_path(conn);
+}
+
+void vmp_path_disable(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+
+    vmp_path_withdraw(path);
+    if (conn->up_mask == 0) {
+        vmp_watch_restore(conn);
+    }
+
+    vmp_watch_add(conn);
     if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
         /* what was told of credit on it may be lost */
         conn->must_tell = 1;
@@ -230,6 +255,23 @@ const char *vmp_wr_kind_str(unsigned kind)
     };
 
     return names[kind];
+}
+
+const char *vmp_wr_where(const vmp_wr_t *wr, char *buf, size_t max)
+{
+    const vmp_op_t *op;
+
+    buf[0] = '\0';
+    if (vmp_wr_is_chunk(wr->kind)) {
+        op = wr->comp;
+        snprintf(buf, max, " at 0x%" PRIx64 " of the peer",
+                 op->remote_addr + wr->sn);
+    } else if ((wr->kind == VMP_WR_PUT) && (wr->buf != NULL)) {
+        snprintf(buf, max, " at 0x%" PRIx64 " of the peer",
+                 ((const vmp_tx_buf_t*)wr->buf)->remote_addr + wr->sn);
+    }
+
+    return buf;
 }
 
 vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind)
@@ -265,8 +307,7 @@ void vmp_path_force(vmp_path_t *path)
     int is_probe = (path->state == VMP_PATH_PROBE) &&
                    (path->head == path->tail);
 
-    if ((!is_probe && ((path->unsig == 0) || (path->state != VMP_PATH_UP))) ||
-        path->is_error) {
+    if ((!is_probe && (path->unsig == 0)) || !vmp_path_is_watched(path)) {
         vmp_list_del(&path->forcing);
         return;
     }
@@ -333,14 +374,63 @@ void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status)
     }
 }
 
-/* An error of one operation, which would fail on any path */
-static int vmp_path_is_misuse(vmp_wc_status_t status)
+/*
+ * Whose fault an error is (R8). Local errors are the operation's. What the peer
+ * refuses is done once more elsewhere, since some devices refuse falsely:
+ * soft-RoCE does so to a repeated READ that follows a request of 0 bytes. And what
+ * takes path after path down is no error of the paths. Return 1 if `wr` is not to
+ * be done again.
+ */
+static int vmp_path_blame(vmp_wr_t *wr, vmp_wc_status_t status)
 {
-    return (status == VMP_WC_LOC_ERR) || (status == VMP_WC_REM_ACCESS);
+    if (vmp_wr_is_ctrl(wr->kind)) {
+        return 0;
+    }
+
+    switch (status) {
+    case VMP_WC_FLUSHED:
+        return 0;
+    case VMP_WC_LOC_ERR:
+        wr->refusals = VMP_WR_FAILED;
+        return 1;
+    case VMP_WC_REM_ACCESS:
+    case VMP_WC_REM_INV_REQ:
+    case VMP_WC_REM_OP:
+        if (++wr->refusals < VMP_WR_REFUSALS) {
+            return 0;
+        }
+
+        wr->refusals = VMP_WR_FAILED;
+        return 1;
+    default:
+        if (++wr->deaths < VMP_WR_DEATHS) {
+            return 0;
+        }
+
+        wr->refusals = VMP_WR_FAILED;
+        return 1;
+    }
 }
 
-/* It is of no use any more: control fences it off, at both ends */
-static void vmp_path_fence_off(vmp_path_t *path)
+static const char *vmp_path_blame_str(vmp_wc_status_t status)
+{
+    switch (status) {
+    case VMP_WC_LOC_ERR:
+        return "the local buffer was not registered for it: an error of the "
+               "program";
+    case VMP_WC_REM_ACCESS:
+        return "the peer's memory was not registered for it, or the address is "
+               "wrong: an error of the program";
+    case VMP_WC_REM_INV_REQ:
+    case VMP_WC_REM_OP:
+        return "the peer refuses it on every path";
+    default:
+        return "no path gets it through, though others go on: look at the MTU "
+               "of the network";
+    }
+}
+
+void vmp_path_fence_off(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
     vmp_cmd_t cmd    = {
@@ -364,8 +454,9 @@ static void vmp_path_fence_off(vmp_path_t *path)
 static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
 {
     vmp_conn_t *conn = path->conn;
-    const vmp_wr_t *wr;
     char str[VMP_PATH_STR_MAX];
+    char where[VMP_WR_WHERE_MAX];
+    vmp_wr_t *wr;
 
     if (path->is_error) {
         path->drain_pos = pos + 1;
@@ -379,26 +470,22 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
     path->drain_pos = pos + 1;
     vmp_path_disable(path);
 
-    if (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
+    if ((conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) ||
+        path->is_condemned) {
         return;
     }
 
     wr = &path->ring[pos & path->mask];
-    if (vmp_path_is_misuse(wc->status)) {
-        vmp_error("%s failed: %s of %u bytes: %s (vendor error 0x%x); %s",
+    if (vmp_path_blame(wr, wc->status)) {
+        vmp_error("%s failed: %s of %u bytes%s: %s (vendor error 0x%x); %s. Its "
+                  "endpoint is lost",
                   vmp_path_str(path, str, sizeof(str)),
                   vmp_wr_kind_str(wr->kind), wr->bytes,
+                  vmp_wr_where(wr, where, sizeof(where)),
                   vmp_wc_status_str(wc->status), wc->vendor_err,
-                  (wc->status == VMP_WC_LOC_ERR) ?
-                  "the local buffer was not registered for it: an error of "
-                  "the program" :
-                  "the peer's memory was not registered for it, or the address "
-                  "is wrong: an error of the program");
-        vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
-        return;
-    }
-
-    if (wc->status != VMP_WC_FLUSHED) {
+                  vmp_path_blame_str(wc->status));
+        vmp_fault_begin(conn, wr->ep, VMP_ERR_CONNECTION_RESET);
+    } else if (wc->status != VMP_WC_FLUSHED) {
         vmp_log_at(vmp_log_failure_level,
                    "%s failed: %s of %u bytes: %s (vendor error 0x%x); its "
                    "work goes on over %u other paths",
@@ -452,8 +539,8 @@ static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
 
     conn->is_asked = 0;
     vmp_path_retire(path, pos + 1, VMP_OK);
-    if (vmp_unlikely(path->state == VMP_PATH_PROBE)) {
-        vmp_path_up(path);
+    if (vmp_unlikely(path->state == VMP_PATH_PROBE) && !path->is_condemned) {
+        vmp_path_enable(path);
     }
 
     vmp_path_update_eligible(path);
@@ -488,6 +575,7 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail)
     } while ((num == VMP_POLL_BATCH) && (count < iface->attr.cq_depth) &&
              (iface->chunks > 0));
 
+    iface->rails[rail].tx_empty = (num < VMP_POLL_BATCH);
     if (count == 0) {
         return 0;
     }

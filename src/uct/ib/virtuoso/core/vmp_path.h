@@ -9,6 +9,7 @@
 
 #include "vmp_barrier.h"
 #include "vmp_iface.h"
+#include "vmp_watch.h"
 #include "vmp_wire.h"
 
 
@@ -45,13 +46,20 @@ typedef struct vmp_wr {
     uint32_t      bytes;
     uint8_t       kind;
     uint8_t       num_log;          /**< SKIP: log2 of how many SNs */
+    uint8_t       refusals;         /**< By the peer's NIC, or VMP_WR_FAILED */
+    uint8_t       deaths;           /**< Of paths that did not get it through */
 } vmp_wr_t;
+
+#define VMP_WR_FAILED      UINT8_MAX    /**< `refusals`: not to be done again */
+#define VMP_WR_REFUSALS    2            /**< So often: it is the operation (R8) */
+#define VMP_WR_DEATHS      24           /**< The same */
 
 
 typedef enum vmp_path_state {
     VMP_PATH_READY,                 /**< May receive */
-    VMP_PATH_PROBE,                 /**< Repaired: has to show that it carries */
+    VMP_PATH_PROBE,                 /**< Has to show that it carries */
     VMP_PATH_UP,                    /**< May send */
+    VMP_PATH_SUSPECT,               /**< Stands still: gets nothing new */
     VMP_PATH_DOWN                   /**< QP is in ERR: drains */
 } vmp_path_state_t;
 
@@ -85,6 +93,7 @@ struct vmp_path {
     uint8_t             remote_rail;
     uint8_t             state;
     uint8_t             is_error;   /**< An error completion came */
+    uint8_t             is_condemned; /**< Given up by our timer */
     uint8_t             is_marked;  /**< Drain marker was posted */
     uint8_t             is_stuck;   /**< QP could not be moved to ERR */
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
@@ -94,6 +103,7 @@ struct vmp_path {
     vmp_link_t          draining;   /**< In iface->draining, then in
                                          iface->replaying */
     vmp_link_t          forcing;    /**< In rail->forcing */
+    vmp_watch_t         watch;
     vmp_path_counters_t counters;
 };
 
@@ -128,14 +138,32 @@ void vmp_path_detach(vmp_path_t *path);
 /** Free it with what its ring holds; calls nobody back. */
 void vmp_path_free(vmp_path_t *path);
 
-/** It may send from now on. */
+/** The peer's QP is ready: it may send, or at first only show that it
+ *  carries. */
 void vmp_path_up(vmp_path_t *path);
+
+/** It gets work from now on. */
+void vmp_path_enable(vmp_path_t *path);
+
+/** It gets no more work. */
+void vmp_path_withdraw(vmp_path_t *path);
+
+/** Whether our timer looks at it */
+static inline int vmp_path_is_watched(const vmp_path_t *path)
+{
+    return (path->state >= VMP_PATH_PROBE) &&
+           (path->state <= VMP_PATH_SUSPECT) && !path->is_error &&
+           !path->is_condemned;
+}
 
 /** The same, found out by ourselves: control is to know. */
 void vmp_path_seen(vmp_path_t *path);
 
 /** No more sends on it; it begins to drain. */
 void vmp_path_disable(vmp_path_t *path);
+
+/** It is of no use any more: control is to fence it off, at both ends. */
+void vmp_path_fence_off(vmp_path_t *path);
 
 /** Poll and handle completions of a rail. Return how many. */
 unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
@@ -168,6 +196,11 @@ vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
 const char *vmp_path_str(const vmp_path_t *path, char *buf, size_t max);
 
 const char *vmp_wr_kind_str(unsigned kind);
+
+/** Where a put or get goes, for log lines; "" of others. */
+const char *vmp_wr_where(const vmp_wr_t *wr, char *buf, size_t max);
+
+#define VMP_WR_WHERE_MAX  48
 
 
 /* vmp_path_drain.c */

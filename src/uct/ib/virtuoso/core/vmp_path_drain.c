@@ -86,6 +86,10 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
         return;
     }
 
+    if (path->state == VMP_PATH_SUSPECT) {
+        --path->conn->num_suspects;
+    }
+
     path->state    = VMP_PATH_DOWN;
     path->is_stuck = is_stuck;
     if (!path->rail->is_broken) {

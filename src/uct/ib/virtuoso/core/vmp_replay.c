@@ -122,10 +122,12 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
 
     wr          = vmp_post_end(to, VMP_POST_SIGNALED, VMP_WR_NOP, old->ep,
                                old->buf, old->comp, 0);
-    wr->kind    = old->kind;
-    wr->barrier = old->barrier;
-    wr->bytes   = bytes;
-    wr->sn      = sn;
+    wr->kind     = old->kind;
+    wr->barrier  = old->barrier;
+    wr->bytes    = bytes;
+    wr->sn       = sn;
+    wr->refusals = old->refusals;
+    wr->deaths   = old->deaths;
 
     /* what posting a nop does not count */
     to->psn           += vmp_wr_packets(to, wr->kind, bytes) - 1;
@@ -254,6 +256,16 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
             return 0;
         }
 
+        if (wr->refusals == VMP_WR_FAILED) {
+            /* it will not be delivered, but its SN has to be filled */
+            if (vmp_credit_skip(to, wr->sn, 0) != 0) {
+                return 1;
+            }
+
+            vmp_wr_end(conn, wr, VMP_ERR_CONNECTION_RESET);
+            return 0;
+        }
+
         return vmp_replay_message(to, wr);
     }
 
@@ -263,6 +275,11 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
             vmp_wr_end(conn, wr, VMP_OK);
             return 0;
         }
+    }
+
+    if (wr->refusals == VMP_WR_FAILED) {
+        vmp_wr_end(conn, wr, VMP_ERR_CONNECTION_RESET);
+        return 0;
     }
 
     if (wr->kind == VMP_WR_PUT) {
@@ -281,7 +298,20 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 /* Where the work of a path goes. NULL: nowhere yet. */
 static vmp_path_t *vmp_replay_target(vmp_path_t *path)
 {
-    vmp_conn_t *conn = path->conn;
+    vmp_conn_t *conn              = path->conn;
+    const vmp_policy_ops_t *policy = conn->iface->policy;
+    int index;
+
+    if ((path->target == NULL) && (conn->eligible != 0)) {
+        index = ((policy->select_replay != NULL) ? policy->select_replay :
+                                                   policy->select)
+                (conn->pol_priv, conn->pol_paths, conn->eligible,
+                 path->ring[path->tail & path->mask].bytes);
+        if ((index >= 0) && (index < VMP_MAX_PATHS) &&
+            ((conn->eligible >> index) & 1)) {
+            path->target = conn->paths[index];
+        }
+    }
 
     if (path->target == NULL) {
         path->target = conn->tx_path;

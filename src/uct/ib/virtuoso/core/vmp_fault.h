@@ -1,0 +1,34 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_FAULT_H_
+#define VMP_FAULT_H_
+
+#include "vmp_conn.h"
+
+
+/**
+ * An operation that fails by itself, not by its path, is the end of its endpoint
+ * alone (R8). The connection takes no new operations until those of that endpoint
+ * have ended; then the endpoint moves to a connection of its own, which is lost,
+ * and hears of it. All others go on.
+ */
+
+/** An operation of `ep` has failed (NULL: the endpoint is gone). The caller has
+ *  logged why. */
+void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status);
+
+/** An endpoint that was to leave is gone. */
+void vmp_fault_end(vmp_conn_t *conn);
+
+/** Tell endpoints whose operations have ended. Return how many. */
+unsigned vmp_fault_progress(vmp_iface_t *iface);
+
+/** Whether that has something to do now. */
+int vmp_fault_is_due(const vmp_iface_t *iface);
+
+
+#endif

@@ -1,0 +1,567 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "vmp_conn.h"
+#include "vmp_credit.h"
+#include "vmp_post.h"
+#include "vmp_rma.h"
+
+#define VMP_WATCH_CONNS      8              /* looked at a call */
+#define VMP_WATCH_ARM_CONNS  64             /* looked at before sleeping */
+#define VMP_WATCH_PROBES     4              /* paths probed at a time */
+#define VMP_WATCH_SHORT      4096           /* bytes: takes a round trip */
+#define VMP_WATCH_KINDS      64             /* requests looked at */
+
+/* ns */
+#define VMP_WATCH_MSEC       1000000ull
+#define VMP_WATCH_SRTT       (25 * VMP_WATCH_MSEC)  /* before the first sample */
+#define VMP_WATCH_BYTE_PS    1000000u               /* 1 us a byte */
+#define VMP_WATCH_MAX        (1000 * VMP_WATCH_MSEC)
+#define VMP_WATCH_IDLE       (1000 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PROBE_MIN  (2 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PROBE_MAX  (50 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PING       (10 * VMP_WATCH_MSEC)
+#define VMP_WATCH_ALONE      (5 * VMP_WATCH_MSEC)
+#define VMP_WATCH_UNSIG      16             /* limits, until signalled anyway */
+
+/* What moved since the last look */
+#define VMP_MOVED_ANY        0x1
+#define VMP_MOVED_PROOF      0x2            /* though posted after the suspects' */
+#define VMP_MOVED_SEND       0x4            /* and it needed the peer's SRQ */
+
+
+static inline uint64_t vmp_watch_min(uint64_t a, uint64_t b)
+{
+    return (a < b) ? a : b;
+}
+
+static inline uint64_t vmp_watch_max(uint64_t a, uint64_t b)
+{
+    return (a > b) ? a : b;
+}
+
+void vmp_watch_conn_init(vmp_conn_t *conn)
+{
+    conn->est.srtt    = VMP_WATCH_SRTT;
+    conn->est.rttvar  = VMP_WATCH_SRTT;
+    conn->est.byte_ps = VMP_WATCH_BYTE_PS;
+}
+
+void vmp_watch_path_init(vmp_path_t *path)
+{
+    path->watch.est       = path->conn->est;
+    path->watch.is_silent = 1;
+}
+
+void vmp_watch_add_slow(vmp_conn_t *conn)
+{
+    conn->is_watched = 1;
+    conn->is_fresh   = 1;
+    vmp_list_add_tail(&conn->iface->watched, &conn->watched);
+}
+
+uint64_t vmp_watch_limit(const vmp_path_t *path)
+{
+    const vmp_watch_est_t *est = &path->watch.est;
+    const vmp_iface_t *iface   = path->conn->iface;
+    uint64_t bytes             = vmp_watch_min(path->pol->inflight,
+                                               iface->path_window);
+    uint64_t limit;
+
+    /* RTO of RFC 6298, and what is in front of it */
+    limit = est->srtt + (4ull * est->rttvar);
+    if (bytes >= VMP_WATCH_SHORT) {
+        limit += bytes * est->byte_ps / 1000;
+    }
+
+    return vmp_watch_max(vmp_watch_min(limit, VMP_WATCH_MAX),
+                         iface->params.suspect_ns);
+}
+
+/* How long the first request of a new path may take: its work has not begun, so
+ * this is no loss but of a try */
+static uint64_t vmp_watch_probe_limit(const vmp_path_t *path)
+{
+    uint64_t limit = vmp_watch_max(vmp_watch_limit(path) * 2,
+                                   VMP_WATCH_PROBE_MIN);
+
+    limit = vmp_watch_min(limit, VMP_WATCH_PROBE_MAX);
+    return limit << vmp_watch_min(path->conn->probe_fails[path->index], 4);
+}
+
+static void vmp_watch_sample(vmp_path_t *path, uint64_t time)
+{
+    vmp_watch_est_t *est = &path->watch.est;
+    uint32_t rtt         = vmp_watch_min(time, VMP_WATCH_MAX);
+    uint32_t bytes       = path->watch.mark_bytes;
+    uint32_t error;
+    uint64_t byte_ps;
+
+    if (bytes < VMP_WATCH_SHORT) {
+        if (!est->is_known) {
+            est->srtt     = rtt;
+            est->rttvar   = rtt / 2;
+            est->is_known = 1;
+        } else {
+            error        = (rtt > est->srtt) ? rtt - est->srtt :
+                                               est->srtt - rtt;
+            est->srtt   += ((int32_t)rtt - (int32_t)est->srtt) / 8;
+            est->rttvar += ((int32_t)error - (int32_t)est->rttvar) / 4;
+        }
+    } else {
+        byte_ps = vmp_watch_min(rtt * 1000ull / bytes, UINT32_MAX);
+        if (byte_ps > est->byte_ps) {
+            est->byte_ps = byte_ps;
+        } else {
+            est->byte_ps -= (est->byte_ps - byte_ps) / 8;
+        }
+
+        /* a short one would not have taken longer */
+        if (rtt < est->srtt) {
+            est->srtt   = rtt;
+            est->rttvar = vmp_watch_min(est->rttvar, rtt / 2);
+        }
+    }
+
+    path->pol->srtt_ns = est->srtt;
+    path->conn->est    = *est;
+}
+
+/* Whether something between two positions needed a buffer of the peer */
+static int vmp_watch_has_send(const vmp_path_t *path, uint32_t from,
+                              uint32_t to)
+{
+    const vmp_wr_t *wr;
+
+    if ((to - from) > VMP_WATCH_KINDS) {
+        from = to - VMP_WATCH_KINDS;
+    }
+
+    for (; from != to; ++from) {
+        wr = &path->ring[from & path->mask];
+        if ((wr->kind == VMP_WR_AM) || (wr->kind == VMP_WR_SKIP) ||
+            (wr->kind == VMP_WR_CREDIT)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+static void vmp_watch_time(vmp_path_t *path, uint64_t now)
+{
+    vmp_watch_t *watch = &path->watch;
+    uint32_t signalled = path->head - path->unsig;
+
+    if (watch->is_timing && ((int32_t)(path->tail - watch->mark_pos) >= 0)) {
+        vmp_watch_sample(path, now - watch->mark_time);
+        watch->is_timing = 0;
+    }
+
+    if (!watch->is_timing && ((int32_t)(signalled - path->tail) > 0)) {
+        watch->is_timing  = 1;
+        watch->mark_pos   = signalled;
+        watch->mark_time  = now;
+        watch->mark_bytes = path->pol->inflight;
+    }
+}
+
+/* It moved again: all is well */
+static void vmp_watch_trust(vmp_path_t *path)
+{
+    char str[VMP_PATH_STR_MAX];
+
+    if (path->state == VMP_PATH_SUSPECT) {
+        vmp_debug("%s moves again", vmp_path_str(path, str, sizeof(str)));
+        vmp_path_enable(path);
+    }
+}
+
+/* How far a path has come. Return OR of VMP_MOVED_*. */
+static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
+{
+    vmp_watch_t *watch = &path->watch;
+    unsigned moved     = 0;
+    int is_silent;
+
+    if (!path->conn->is_fresh && (path->tail != watch->seen_tail)) {
+        moved = VMP_MOVED_ANY;
+        if ((watch->asked_time != 0) &&
+            ((int32_t)(path->tail - watch->asked_pos) >= 0)) {
+            moved |= VMP_MOVED_PROOF;
+            moved |= vmp_watch_has_send(path, watch->asked_pos - 1,
+                                        path->tail) ? VMP_MOVED_SEND : 0;
+            path->conn->proof_time = watch->asked_time;
+            watch->asked_time      = 0;
+        }
+
+        vmp_watch_trust(path);
+    }
+
+    is_silent = (path->unsig == (path->head - path->tail));
+    if ((moved != 0) || path->conn->is_fresh || (path->head == path->tail) ||
+        (watch->is_silent && !is_silent)) {
+        watch->seen_time = now;
+        watch->looks     = 0;
+    } else if (watch->looks < UINT8_MAX) {
+        ++watch->looks;
+    }
+
+    if ((path->head != watch->seen_head) || path->conn->is_fresh) {
+        watch->head_time = now;
+    }
+
+    watch->seen_tail = path->tail;
+    watch->seen_head = path->head;
+    watch->is_silent = is_silent;
+    vmp_watch_time(path, now);
+    return moved;
+}
+
+/* What others do that is posted from now on shows whether a suspect should have
+ * moved. A frame, since a peer without receive buffers answers other requests,
+ * too. */
+static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
+{
+    vmp_conn_t *conn = path->conn;
+    unsigned count   = 0;
+    uint64_t mask    = conn->up_mask;
+    vmp_path_t *other;
+
+    path->watch.probe_time = now;
+    for (; (mask != 0) && (count < VMP_WATCH_PROBES); mask &= mask - 1) {
+        other = conn->paths[__builtin_ctzll(mask)];
+        if (vmp_credit_probe(other) == 0) {
+            other->watch.asked_time = now;
+            other->watch.asked_pos  = other->head;
+            ++count;
+        }
+    }
+}
+
+/* All paths stand still. If the peer's control answers, that is not because the
+ * network carries nothing. */
+static void vmp_watch_ping(vmp_conn_t *conn, uint64_t now)
+{
+    vmp_cmd_t cmd = {
+        .type   = VMP_CMD_PING,
+        .slot   = conn->slot,
+        .incarn = conn->incarn
+    };
+
+    if (!conn->is_pinged &&
+        ((now - conn->ping_time) >= VMP_WATCH_PING) &&
+        (vmp_iface_command(conn->iface, &cmd) == 0)) {
+        conn->is_pinged = 1;
+        conn->ping_time = now;
+    }
+}
+
+static void vmp_watch_suspect(vmp_path_t *path, uint64_t now)
+{
+    vmp_conn_t *conn = path->conn;
+    uint64_t bit     = 1ull << path->index;
+    char str[VMP_PATH_STR_MAX];
+
+    if ((conn->up_mask & ~bit) == 0) {
+        /* the last one, which is not given up; others may know better */
+        vmp_conn_want_paths(conn);
+        if (conn->num_suspects > 0) {
+            vmp_watch_ping(conn, now);
+        }
+        return;
+    }
+
+    vmp_debug("%s stands still for %.3f ms: suspect",
+              vmp_path_str(path, str, sizeof(str)),
+              (now - path->watch.seen_time) / 1e6);
+    ++conn->iface->counters.paths_suspected;
+    ++conn->num_suspects;
+    path->state              = VMP_PATH_SUSPECT;
+    path->watch.proof_time   = 0;
+    path->watch.suspect_time = now;
+    vmp_path_withdraw(path);
+    vmp_watch_probe_others(path, now);
+    vmp_rma_kick(conn);
+    vmp_iface_changed(conn->iface);
+}
+
+void vmp_watch_restore(vmp_conn_t *conn)
+{
+    unsigned i;
+
+    for (i = 0; (i < conn->num_paths) && (conn->num_suspects > 0); ++i) {
+        if ((conn->paths[i] != NULL) && !conn->paths[i]->is_condemned) {
+            vmp_watch_trust(conn->paths[i]);
+        }
+    }
+}
+
+static void vmp_watch_condemn(vmp_path_t *path, uint64_t now, const char *why)
+{
+    vmp_conn_t *conn = path->conn;
+    char str[VMP_PATH_STR_MAX];
+
+    if (path->state == VMP_PATH_PROBE) {
+        ++conn->probe_fails[path->index];
+        if (conn->probe_fails[path->index] == 0) {
+            --conn->probe_fails[path->index];
+        }
+    }
+
+    vmp_log_at((path->state == VMP_PATH_PROBE) ? VMP_LOG_INFO :
+                                                 vmp_log_failure_level,
+               "%s is given up: %s for %.1f ms; %u other paths are up",
+               vmp_path_str(path, str, sizeof(str)), why,
+               (now - path->watch.seen_time) / 1e6,
+               (unsigned)__builtin_popcountll(conn->up_mask));
+    if ((path->state == VMP_PATH_SUSPECT) &&
+        (path->ring[path->tail & path->mask].deaths < UINT8_MAX)) {
+        ++path->ring[path->tail & path->mask].deaths;
+    }
+
+    ++conn->iface->counters.paths_timed_out;
+    path->is_condemned = 1;
+    vmp_path_disable(path);
+    vmp_path_fence_off(path);
+}
+
+/* What is to be seen of a path's last request that others can show as well */
+static unsigned vmp_watch_needed(const vmp_path_t *path)
+{
+    return vmp_watch_has_send(path, path->tail, path->tail + 1) ?
+           VMP_MOVED_SEND : VMP_MOVED_PROOF;
+}
+
+/* A path that was suspect before. Return when to look again. */
+static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
+                                        uint64_t limit, unsigned moved)
+{
+    vmp_watch_t *watch = &path->watch;
+    uint64_t end;
+
+    if ((watch->proof_time == 0) && (moved & vmp_watch_needed(path)) &&
+        (path->conn->proof_time >= watch->suspect_time)) {
+        watch->proof_time = now;
+    }
+
+    if (watch->proof_time == 0) {
+        /* all stand still: congestion, or the peer is gone */
+        end = watch->probe_time +
+              vmp_watch_min(vmp_watch_max(now - watch->seen_time, limit),
+                            VMP_WATCH_MAX);
+        if (now >= end) {
+            vmp_watch_probe_others(path, now);
+        }
+
+        if ((path->conn->alive_time > watch->suspect_time) &&
+            ((now - watch->seen_time) >=
+             vmp_watch_max(limit * 4, VMP_WATCH_ALONE)) &&
+            (watch->looks >= 3) && path->rail->tx_empty) {
+            vmp_watch_condemn(path, now, "all paths stand still, but the peer "
+                              "answers,");
+            return UINT64_MAX;
+        }
+
+        return vmp_watch_min(end, now + limit);
+    }
+
+    end = vmp_watch_max(watch->seen_time + limit + (limit / 2),
+                        watch->proof_time + (limit / 4));
+    if ((now >= end) && (watch->looks >= 3) && path->rail->tx_empty) {
+        vmp_watch_condemn(path, now, "it stands still, and others move,");
+        return UINT64_MAX;
+    }
+
+    return end;
+}
+
+/* Return when to look again. */
+static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now,
+                                unsigned moved)
+{
+    vmp_watch_t *watch = &path->watch;
+    uint64_t limit, end;
+
+    if (path->head == path->tail) {
+        return UINT64_MAX;
+    }
+
+    if (path->state == VMP_PATH_PROBE) {
+        end = watch->seen_time + vmp_watch_probe_limit(path);
+        if ((now >= end) && (watch->looks >= 2) && path->rail->tx_empty) {
+            vmp_watch_condemn(path, now, "its first request is not answered");
+            return UINT64_MAX;
+        }
+
+        return end;
+    }
+
+    limit = vmp_watch_limit(path);
+    if (path->state == VMP_PATH_SUSPECT) {
+        return vmp_watch_judge_suspect(path, now, limit, moved);
+    }
+
+    end = watch->seen_time + limit;
+    if (now < end) {
+        return end;
+    }
+
+    if (path->unsig == (path->head - path->tail)) {
+        /* these may be done long since: have it said, when no more come or they
+         * come slowly */
+        end = vmp_watch_min(watch->head_time + limit,
+                            watch->seen_time + (limit * VMP_WATCH_UNSIG));
+        if (now >= end) {
+            vmp_path_force(path);
+            watch->seen_time = now;
+            watch->looks     = 0;
+            end              = now + limit;
+        }
+
+        return end;
+    }
+
+    if ((watch->looks >= 2) && path->rail->tx_empty) {
+        vmp_watch_suspect(path, now);
+    }
+
+    return now + (limit / 4);
+}
+
+/* Now and then, whether those that have nothing to do still could; and the peer,
+ * if we wait for nothing but its word */
+static void vmp_watch_idle(vmp_conn_t *conn, uint64_t now, unsigned moved)
+{
+    unsigned count = 0;
+    vmp_path_t *path;
+    unsigned i;
+
+    if (((moved == 0) && (conn->num_waiting == 0) && !conn->is_asked) ||
+        ((now - conn->idle_time) < VMP_WATCH_IDLE)) {
+        return;
+    }
+
+    conn->idle_time = now;
+    for (i = 0; (i < conn->num_paths) && (count < VMP_WATCH_PROBES); ++i) {
+        conn->idle_index = (conn->idle_index + 1) % conn->num_paths;
+        path             = conn->paths[conn->idle_index];
+        if ((path != NULL) && (path->state == VMP_PATH_UP) &&
+            (path->head == path->tail)) {
+            vmp_path_probe(path);
+            ++count;
+        }
+    }
+}
+
+static int vmp_watch_is_over(const vmp_conn_t *conn)
+{
+    const vmp_path_t *path;
+    unsigned i;
+
+    if ((conn->outstanding > 0) || (conn->num_waiting > 0) || conn->is_asked) {
+        return 0;
+    }
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        path = conn->paths[i];
+        if ((path != NULL) && (path->head != path->tail) &&
+            (path->state != VMP_PATH_DOWN)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+/* Return when to look again; 0: there is nothing to see any more. */
+static uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
+{
+    uint64_t next  = UINT64_MAX;
+    unsigned moved = 0;
+    vmp_path_t *path;
+    unsigned i;
+
+    if (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
+        return 0;
+    }
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        path = conn->paths[i];
+        if ((path != NULL) && vmp_path_is_watched(path)) {
+            moved |= vmp_watch_path(path, now);
+        }
+    }
+
+    conn->is_fresh = 0;
+    for (i = 0; i < conn->num_paths; ++i) {
+        path = conn->paths[i];
+        if ((path != NULL) && vmp_path_is_watched(path)) {
+            next = vmp_watch_min(next, vmp_watch_judge(path, now, moved));
+        }
+    }
+
+    vmp_watch_idle(conn, now, moved);
+    vmp_conn_check_need(conn);
+    if (vmp_watch_is_over(conn)) {
+        return 0;
+    }
+
+    if ((conn->num_waiting > 0) || conn->is_asked) {
+        next = vmp_watch_min(next, conn->idle_time + VMP_WATCH_IDLE);
+    }
+
+    return next;
+}
+
+static uint64_t vmp_watch_turn(vmp_iface_t *iface, uint64_t now)
+{
+    vmp_conn_t *conn = vmp_container_of(iface->watched.next, vmp_conn_t,
+                                        watched);
+    uint64_t next;
+
+    vmp_list_del(&conn->watched);
+    vmp_list_add_tail(&iface->watched, &conn->watched);
+    next = vmp_watch_look(conn, now);
+    if (next == 0) {
+        vmp_list_del(&conn->watched);
+        conn->is_watched = 0;
+        return UINT64_MAX;
+    }
+
+    return next;
+}
+
+/* One round, of `max` connections at most. Return when to look again, ns. */
+static uint64_t vmp_watch_round(vmp_iface_t *iface, unsigned max)
+{
+    uint64_t now           = vmp_port_now(iface->port);
+    uint64_t next          = UINT64_MAX;
+    const vmp_link_t *last = iface->watched.prev;
+    const vmp_link_t *link;
+
+    do {
+        link = iface->watched.next;
+        next = vmp_watch_min(next, vmp_watch_turn(iface, now));
+    } while ((--max > 0) && (link != last) &&
+             !vmp_list_is_empty(&iface->watched));
+
+    return (link == last) ? next : vmp_watch_min(next, now + VMP_WATCH_MSEC);
+}
+
+void vmp_watch_progress(vmp_iface_t *iface)
+{
+    (void)vmp_watch_round(iface, VMP_WATCH_CONNS);
+}
+
+uint64_t vmp_watch_deadline(vmp_iface_t *iface)
+{
+    if (vmp_list_is_empty(&iface->watched)) {
+        return UINT64_MAX;
+    }
+
+    return vmp_watch_round(iface, VMP_WATCH_ARM_CONNS);
+}

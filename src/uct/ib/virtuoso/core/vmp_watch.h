@@ -1,0 +1,83 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#ifndef VMP_WATCH_H_
+#define VMP_WATCH_H_
+
+#include "vmp_list.h"
+#include "vmp_types.h"
+
+struct vmp_conn;
+struct vmp_iface;
+struct vmp_path;
+
+
+/**
+ * Whether paths still carry (R11). Now and then progress looks at the
+ * connections that have something in flight: how far each path has come, and how
+ * long that took. A path that stands still for longer than its own past explains
+ * is SUSPECT: it gets no new work. It is given up when others of its connection
+ * moved meanwhile and it still does not.
+ */
+
+/** What is known of how long requests take. */
+typedef struct vmp_watch_est {
+    uint32_t srtt;              /**< Of short ones: smoothed, ns, */
+    uint32_t rttvar;            /**< and how much it varies, ns */
+    uint32_t byte_ps;           /**< Of long ones: ps a byte in flight, with what
+                                     they wait for; falls slowly */
+    uint8_t  is_known;          /**< Measured, not assumed */
+} vmp_watch_est_t;
+
+/** Of one path. Times are ns. */
+typedef struct vmp_watch {
+    vmp_watch_est_t est;
+    uint64_t        seen_time;  /**< Last seen to move, or to begin */
+    uint64_t        head_time;  /**< Last seen with a new request */
+    uint64_t        mark_time;  /**< A sample is under way since then, */
+    uint32_t        mark_pos;   /**< and ends when this is complete */
+    uint32_t        mark_bytes; /**< In flight when it began */
+    uint32_t        seen_tail;
+    uint32_t        seen_head;
+    uint64_t        suspect_time;
+    uint64_t        probe_time; /**< Suspect: others were probed last */
+    uint64_t        proof_time; /**< Suspect: another one moved since; 0: none */
+    uint64_t        asked_time; /**< Of others that are suspect: proof is when this
+                                     one has moved beyond where it was; 0: not
+                                     asked */
+    uint32_t        asked_pos;
+    uint8_t         looks;      /**< Since it moved */
+    uint8_t         is_silent;  /**< Had nothing in flight that completes by
+                                     itself */
+    uint8_t         is_timing;
+} vmp_watch_t;
+
+
+/** Nothing is known yet. */
+void vmp_watch_conn_init(struct vmp_conn *conn);
+
+/** A new path begins with what its connection knows. */
+void vmp_watch_path_init(struct vmp_path *path);
+
+/** Watch a connection until it has nothing in flight any more. */
+void vmp_watch_add_slow(struct vmp_conn *conn);
+
+/** Look at some of the watched connections. After the CQs were polled. */
+void vmp_watch_progress(struct vmp_iface *iface);
+
+/** Look at all of them, before sleeping. Return when to look again at the
+ *  latest, ns; UINT64_MAX: no need. */
+uint64_t vmp_watch_deadline(struct vmp_iface *iface);
+
+/** No path is left but suspects: these have to do. */
+void vmp_watch_restore(struct vmp_conn *conn);
+
+/** How long requests of `bytes` in flight on a path may take by what is known,
+ *  ns. */
+uint64_t vmp_watch_limit(const struct vmp_path *path);
+
+
+#endif

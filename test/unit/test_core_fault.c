@@ -1,0 +1,175 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * Operations that fail by themselves (R8): the end of their endpoint, and of
+ * nothing else.
+ */
+
+#include "core_work.h"
+#include "core/vmp_path.h"
+
+
+typedef enum fault {
+    FAULT_LOCAL,                        /* the device refuses its buffer */
+    FAULT_KEY                           /* the peer's devices refuse its key */
+} fault_t;
+
+/* An operation that fails on any path */
+static void fail_operation(stream_t *stream, work_t *work, fault_t fault)
+{
+    vmp_iov_t iov  = {work->local.data, 300, &work->local.mem};
+    vmp_rkey_t key = work->remote.rkey;
+    vmp_status_t status;
+
+    if (fault == FAULT_LOCAL) {
+        stream_kill_path(stream, stream->ep.conn->tx_path->index,
+                         VMP_WC_LOC_ERR);
+        status = stream_send(stream, SEND_SHORT, 16, NULL);
+        VMP_CHECK(status == VMP_OK);
+    } else {
+        key.key[0] ^= 0x5a5a;
+        status      = vmp_ep_put_zcopy(&stream->ep, &iov, 1,
+                                       (uintptr_t)work->remote.data, &key,
+                                       &work->comps[work->num++]);
+        VMP_CHECK(status == VMP_INPROGRESS);
+    }
+}
+
+/* That is the end of its endpoint alone (R8): what the endpoint had started ends
+ * once, and all others on the connection go on, in both directions */
+static void test_operation_failure(uint64_t seed, fault_t fault)
+{
+    vmp_status_t status = VMP_ERR_CONNECTION_RESET;
+    stream_t streams[3];
+    stream_t again;
+    work_t work;
+    unsigned i, k;
+
+    world_begin("operation failure", seed);
+    sim_conf.qp_jitter         = 10000;
+    world_params.spread_thresh = 300 + sim_random() % 400;
+    world_open(2);
+    work_make(&work);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_open(&streams[2], 1, 0);
+    stream_wait_paths(&streams[0], 4);
+    stream_wait_paths(&streams[2], 4);
+    if (sim_random() % 2) {
+        work_start(&work, &streams[0]);
+        world_run(200000000ul);
+        VMP_CHECK(work.flushed.calls == 1);
+        memset(&work.flushed, 0, sizeof(work.flushed));
+    }
+    fail_operation(&streams[0], &work, fault);
+    VMP_CHECK(stream_send(&streams[1], SEND_BCOPY, 100, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, &work.flushed) ==
+              VMP_INPROGRESS);
+    world_until(streams[0].failed, 1000);
+    VMP_CHECK(streams[0].status == status);
+    VMP_CHECK((work.flushed.calls == 1) && (work.flushed.status == status));
+    for (i = 0; i < work.num; ++i) {
+        VMP_CHECK(work.comps[i].calls == 1);
+        VMP_CHECK((work.comps[i].status == VMP_OK) || (i == work.num - 1));
+    }
+
+    VMP_CHECK((fault != FAULT_KEY) ||
+              (work.comps[work.num - 1].status == status));
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == status);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, &work.flushed) == status);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, VMP_FLUSH_CANCEL, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_check(&streams[0].ep) == status);
+
+    /* the others stay where they are, and so do new ones */
+    stream_open(&again, 0, 1);
+    again.id = 200;
+    VMP_CHECK(again.ep.conn == streams[1].ep.conn);
+    VMP_CHECK(again.ep.conn != streams[0].ep.conn);
+    for (i = 0; i < 10; ++i) {
+        for (k = 1; k < 3; ++k) {
+            world_until(stream_send(&streams[k], SEND_BCOPY, 100, NULL) ==
+                        VMP_OK, 100);
+        }
+        world_until(stream_send(&again, SEND_SHORT, 16, NULL) == VMP_OK, 100);
+    }
+
+    world_until((world_nodes[1].next_seq[200] == 10) &&
+                (world_nodes[1].next_seq[streams[1].id] == 11) &&
+                (world_nodes[0].next_seq[streams[2].id] == 10), 100);
+    VMP_CHECK(!streams[1].failed && !streams[2].failed && !again.failed);
+    stream_wait_paths(&streams[1], 4);
+    for (i = 0; i < 3; ++i) {
+        stream_close(&streams[i]);
+    }
+
+    VMP_CHECK(streams[0].failed == 1);
+    stream_close(&again);
+    world_run(5000000000ul);
+    work_check_idle(&world_nodes[0]);
+    work_check_idle(&world_nodes[1]);
+    work_free(&work);
+    world_end();
+}
+
+/* What is refused once only was no error of the operation */
+static void test_false_refusal(uint64_t seed, vmp_wc_status_t wc_status)
+{
+    stream_t streams[2];
+    work_t work;
+    unsigned i;
+
+    world_begin("false refusal", seed);
+    sim_conf.qp_jitter         = 10000;
+    world_params.spread_thresh = sim_random() % 400;
+    world_open(2);
+    work_make(&work);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 1, 0);
+    stream_wait_paths(&streams[0], 4);
+    work_start(&work, &streams[0]);
+    world_run(sim_random() % 30000);
+    stream_kill_path(&streams[0], sim_random() % 4, wc_status);
+    world_until(work.flushed.calls == 1, 1000);
+    VMP_CHECK(work.flushed.status == VMP_OK);
+    for (i = 0; i < work.num; ++i) {
+        VMP_CHECK((work.comps[i].calls == 1) &&
+                  (work.comps[i].status == VMP_OK));
+    }
+
+    world_run(5000000000ul);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    work_check_idle(&world_nodes[0]);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
+static void run(uint64_t seed, uint64_t rounds)
+{
+    uint64_t i;
+
+    for (i = seed; i < seed + rounds; ++i) {
+        test_operation_failure(i, FAULT_LOCAL);
+        test_operation_failure(i, FAULT_KEY);
+        test_false_refusal(i, VMP_WC_REM_ACCESS);
+        test_false_refusal(i, VMP_WC_REM_INV_REQ);
+        test_false_refusal(i, VMP_WC_REM_OP);
+    }
+}
+
+int main(void)
+{
+    uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
+    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 30);
+
+    run(seed, rounds);
+    world_sleeps = 1;
+    run(seed, rounds);
+    printf("test_core_fault: ok\n");
+    return 0;
+}
