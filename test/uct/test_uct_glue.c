@@ -124,6 +124,7 @@ static void test_settings(void)
         {"GID_INDEX", "256"}, {"CHUNK_SIZE", "1k"}, {"SEG_SIZE", "10"},
         {"RX_WINDOW", "100"}, {"TX_QUEUE_LEN", "7"}, {"NUM_UD", "9"},
         {"RNR_TIMEOUT", "1s"}, {"PEER_TIMEOUT", "0"}, {"TX_QUEUE_LEN", "8"},
+        {"SUSPECT_TIME", "0"},
         {"TX_QUEUE_LEN", "65536"}, {"TX_CQ_LEN", "128"}, {"TX_CQ_LEN", "inf"},
         {"RX_QUEUE_LEN", "16"}, {"RX_MAX_BUFS", "1000"}, {"TX_MAX_BUFS", "8"},
         {"TX_MIN_INLINE", "8k"}, {"TX_MIN_SGE", "1"}, {"MAX_RD_ATOMIC", "0"},
@@ -146,7 +147,7 @@ static void test_settings(void)
     VMP_CHECK(fake_core.params.port.min_rnr_timer == 14); /* 1ms or more */
     VMP_CHECK(fake_core.params.port.gid_index == -1);
     VMP_CHECK(fake_core.params.port.pkey == 0xffff);
-    VMP_CHECK(fake_core.params.port.retry_count == 6);
+    VMP_CHECK(fake_core.params.port.retry_count == 3);
     VMP_CHECK(fake_core.params.rx_headroom == TEST_HEADROOM);
     uct_iface_close(iface);
 

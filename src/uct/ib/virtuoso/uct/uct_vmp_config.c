@@ -14,7 +14,10 @@
 
 #include <ucs/sys/string.h>
 
+#include <math.h>
 #include <string.h>
+
+#define UCT_VMP_SUSPECT_MAX  1e6        /* seconds: longer is never */
 
 
 /* enum ibv_mtu */
@@ -76,6 +79,13 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
     {"PEER_TIMEOUT", "15s",
      "A peer from which nothing is heard for that long is given up.",
      ucs_offsetof(uct_vmp_iface_config_t, peer_timeout), UCS_CONFIG_TYPE_TIME},
+
+    {"SUSPECT_TIME", "200us",
+     "How long a path may stand still, at least, before it gets no new work: 1us\n"
+     "and more. How long really follows from how long its requests took before. It\n"
+     "is given up, and its work done over others, if these move meanwhile. \"inf\":\n"
+     "only the device tells that a path is dead.",
+     ucs_offsetof(uct_vmp_iface_config_t, suspect_time), UCS_CONFIG_TYPE_TIME},
 
     {"NUM_UD", "2",
      "Queue pairs for connection set-up, 1..8. Each takes a network path of its\n"
@@ -157,7 +167,7 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
      "it sends again. Rounded up to 4.096us times a power of 2.",
      ucs_offsetof(uct_vmp_iface_config_t, timeout), UCS_CONFIG_TYPE_TIME},
 
-    {"RETRY_COUNT", "6",
+    {"RETRY_COUNT", "3",
      "Transport retries, 0..6 (some devices take 7 as without end, so that a\n"
      "dead path would never be seen).",
      ucs_offsetof(uct_vmp_iface_config_t, retry_count), UCS_CONFIG_TYPE_UINT},
@@ -263,6 +273,8 @@ static int uct_vmp_config_is_valid(const uct_vmp_iface_config_t *config)
                                      0.65536) &
            uct_vmp_config_check_time("PEER_TIMEOUT", config->peer_timeout, 0.1,
                                      1e6) &
+           uct_vmp_config_check_time("SUSPECT_TIME", config->suspect_time, 1e-6,
+                                     INFINITY) &
            uct_vmp_config_check_time("LATENCY", config->latency, 0, 1) &
            uct_vmp_config_check_time("OVERHEAD", config->overhead, 0, 1);
 }
@@ -327,6 +339,9 @@ vmp_status_t uct_vmp_config_to_params(const uct_vmp_iface_config_t *config,
     params->rx_max_bufs     = config->rx_max_bufs;
     params->tx_max_bufs     = config->tx_max_bufs;
     params->peer_timeout_ns = (uint64_t)(config->peer_timeout * 1e9);
+    params->suspect_ns      = (config->suspect_time > UCT_VMP_SUSPECT_MAX) ?
+                              UINT64_MAX :
+                              (uint64_t)(config->suspect_time * 1e9);
     params->policy          = config->policy;
 
     port->gid_index     = (config->gid_index == UCS_ULUNITS_AUTO) ? -1 :

@@ -29,6 +29,7 @@ typedef struct uct_vmp_iface_config {
     size_t                  path_window;
     size_t                  seg_size;
     double                  peer_timeout;   /**< Seconds */
+    double                  suspect_time;   /**< Seconds */
     unsigned                num_ud;
     unsigned                rx_window;
     unsigned                rx_window_min;
