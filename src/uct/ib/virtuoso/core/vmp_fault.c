@@ -8,8 +8,86 @@
 #include "vmp_rma.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#define VMP_FAULT_WHERE_MAX  48
+
+
+/*
+ * Whose fault an error is (R8). Local errors are the operation's. What the peer
+ * refuses is done once more elsewhere, since some devices refuse falsely:
+ * soft-RoCE does so to a repeated READ that follows a request of 0 bytes. And what
+ * takes path after path down is no error of the paths. Return 1 if `wr` is not to
+ * be done again.
+ */
+static int vmp_fault_is_own(vmp_wr_t *wr, vmp_wc_status_t status)
+{
+    if (vmp_wr_is_ctrl(wr->kind)) {
+        return 0;
+    }
+
+    switch (status) {
+    case VMP_WC_FLUSHED:
+        return 0;
+    case VMP_WC_LOC_ERR:
+        wr->refusals = VMP_WR_FAILED;
+        return 1;
+    case VMP_WC_REM_ACCESS:
+    case VMP_WC_REM_INV_REQ:
+    case VMP_WC_REM_OP:
+        if (++wr->refusals < VMP_WR_REFUSALS) {
+            return 0;
+        }
+
+        wr->refusals = VMP_WR_FAILED;
+        return 1;
+    default:
+        if (++wr->deaths < VMP_WR_DEATHS) {
+            return 0;
+        }
+
+        wr->refusals = VMP_WR_FAILED;
+        return 1;
+    }
+}
+
+static const char *vmp_fault_str(vmp_wc_status_t status)
+{
+    switch (status) {
+    case VMP_WC_LOC_ERR:
+        return "the local buffer was not registered for it: an error of the "
+               "program";
+    case VMP_WC_REM_ACCESS:
+        return "the peer's memory was not registered for it, or the address is "
+               "wrong: an error of the program";
+    case VMP_WC_REM_INV_REQ:
+    case VMP_WC_REM_OP:
+        return "the peer refuses it on every path";
+    default:
+        return "no path gets it through, though others go on: look at the MTU "
+               "of the network";
+    }
+}
+
+/* Where a put or get goes; "" of others */
+static const char *
+vmp_fault_where(const vmp_wr_t *wr, char *buf, size_t max)
+{
+    const vmp_op_t *op;
+
+    buf[0] = '\0';
+    if (vmp_wr_is_chunk(wr->kind)) {
+        op = wr->comp;
+        snprintf(buf, max, " at 0x%" PRIx64 " of the peer",
+                 op->remote_addr + wr->sn);
+    } else if ((wr->kind == VMP_WR_PUT) && (wr->buf != NULL)) {
+        snprintf(buf, max, " at 0x%" PRIx64 " of the peer",
+                 ((const vmp_tx_buf_t*)wr->buf)->remote_addr + wr->sn);
+    }
+
+    return buf;
+}
 
 void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
 {
@@ -24,6 +102,27 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
     ++conn->iface->counters.eps_failed;
     vmp_rma_abort(conn, ep, status);
     vmp_list_add_once(&conn->iface->faulty, &conn->faulty);
+}
+
+int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
+                    uint32_t vendor_err)
+{
+    vmp_wr_t *wr = &path->ring[pos & path->mask];
+    char str[VMP_PATH_STR_MAX];
+    char where[VMP_FAULT_WHERE_MAX];
+
+    if (!vmp_fault_is_own(wr, status)) {
+        return 0;
+    }
+
+    vmp_error("%s failed: %s of %u bytes%s: %s (vendor error 0x%x); %s. Its "
+              "endpoint is lost", vmp_path_str(path, str, sizeof(str)),
+              vmp_wr_kind_str(wr->kind), wr->bytes,
+              vmp_fault_where(wr, where, sizeof(where)),
+              vmp_wc_status_str(status), vendor_err,
+              vmp_fault_str(status));
+    vmp_fault_begin(path->conn, wr->ep, VMP_ERR_CONNECTION_RESET);
+    return 1;
 }
 
 void vmp_fault_end(vmp_conn_t *conn)

@@ -21,6 +21,11 @@
  *  logged why. */
 void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status);
 
+/** A request failed with `status`. If that is its own fault: log it, see to it
+ *  that it is not done again, and let its endpoint fail. Return 1 if so. */
+int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
+                     uint32_t vendor_err);
+
 /** An endpoint that was to leave is gone. */
 void vmp_fault_end(vmp_conn_t *conn);
 

@@ -257,23 +257,6 @@ const char *vmp_wr_kind_str(unsigned kind)
     return names[kind];
 }
 
-const char *vmp_wr_where(const vmp_wr_t *wr, char *buf, size_t max)
-{
-    const vmp_op_t *op;
-
-    buf[0] = '\0';
-    if (vmp_wr_is_chunk(wr->kind)) {
-        op = wr->comp;
-        snprintf(buf, max, " at 0x%" PRIx64 " of the peer",
-                 op->remote_addr + wr->sn);
-    } else if ((wr->kind == VMP_WR_PUT) && (wr->buf != NULL)) {
-        snprintf(buf, max, " at 0x%" PRIx64 " of the peer",
-                 ((const vmp_tx_buf_t*)wr->buf)->remote_addr + wr->sn);
-    }
-
-    return buf;
-}
-
 vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind)
 {
     vmp_conn_t *conn = path->conn;
@@ -374,62 +357,6 @@ void vmp_path_retire(vmp_path_t *path, uint32_t end, vmp_status_t status)
     }
 }
 
-/*
- * Whose fault an error is (R8). Local errors are the operation's. What the peer
- * refuses is done once more elsewhere, since some devices refuse falsely:
- * soft-RoCE does so to a repeated READ that follows a request of 0 bytes. And what
- * takes path after path down is no error of the paths. Return 1 if `wr` is not to
- * be done again.
- */
-static int vmp_path_blame(vmp_wr_t *wr, vmp_wc_status_t status)
-{
-    if (vmp_wr_is_ctrl(wr->kind)) {
-        return 0;
-    }
-
-    switch (status) {
-    case VMP_WC_FLUSHED:
-        return 0;
-    case VMP_WC_LOC_ERR:
-        wr->refusals = VMP_WR_FAILED;
-        return 1;
-    case VMP_WC_REM_ACCESS:
-    case VMP_WC_REM_INV_REQ:
-    case VMP_WC_REM_OP:
-        if (++wr->refusals < VMP_WR_REFUSALS) {
-            return 0;
-        }
-
-        wr->refusals = VMP_WR_FAILED;
-        return 1;
-    default:
-        if (++wr->deaths < VMP_WR_DEATHS) {
-            return 0;
-        }
-
-        wr->refusals = VMP_WR_FAILED;
-        return 1;
-    }
-}
-
-static const char *vmp_path_blame_str(vmp_wc_status_t status)
-{
-    switch (status) {
-    case VMP_WC_LOC_ERR:
-        return "the local buffer was not registered for it: an error of the "
-               "program";
-    case VMP_WC_REM_ACCESS:
-        return "the peer's memory was not registered for it, or the address is "
-               "wrong: an error of the program";
-    case VMP_WC_REM_INV_REQ:
-    case VMP_WC_REM_OP:
-        return "the peer refuses it on every path";
-    default:
-        return "no path gets it through, though others go on: look at the MTU "
-               "of the network";
-    }
-}
-
 void vmp_path_fence_off(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
@@ -455,8 +382,7 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
 {
     vmp_conn_t *conn = path->conn;
     char str[VMP_PATH_STR_MAX];
-    char where[VMP_WR_WHERE_MAX];
-    vmp_wr_t *wr;
+    const vmp_wr_t *wr;
 
     if (path->is_error) {
         path->drain_pos = pos + 1;
@@ -476,16 +402,8 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
     }
 
     wr = &path->ring[pos & path->mask];
-    if (vmp_path_blame(wr, wc->status)) {
-        vmp_error("%s failed: %s of %u bytes%s: %s (vendor error 0x%x); %s. Its "
-                  "endpoint is lost",
-                  vmp_path_str(path, str, sizeof(str)),
-                  vmp_wr_kind_str(wr->kind), wr->bytes,
-                  vmp_wr_where(wr, where, sizeof(where)),
-                  vmp_wc_status_str(wc->status), wc->vendor_err,
-                  vmp_path_blame_str(wc->status));
-        vmp_fault_begin(conn, wr->ep, VMP_ERR_CONNECTION_RESET);
-    } else if (wc->status != VMP_WC_FLUSHED) {
+    if (!vmp_fault_accuse(path, pos, wc->status, wc->vendor_err) &&
+        (wc->status != VMP_WC_FLUSHED)) {
         vmp_log_at(vmp_log_failure_level,
                    "%s failed: %s of %u bytes: %s (vendor error 0x%x); its "
                    "work goes on over %u other paths",

@@ -52,7 +52,7 @@ typedef struct vmp_wr {
 
 #define VMP_WR_FAILED      UINT8_MAX    /**< `refusals`: not to be done again */
 #define VMP_WR_REFUSALS    2            /**< So often: it is the operation (R8) */
-#define VMP_WR_DEATHS      24           /**< The same */
+#define VMP_WR_DEATHS      64           /**< The same */
 
 
 typedef enum vmp_path_state {
@@ -196,11 +196,6 @@ vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
 const char *vmp_path_str(const vmp_path_t *path, char *buf, size_t max);
 
 const char *vmp_wr_kind_str(unsigned kind);
-
-/** Where a put or get goes, for log lines; "" of others. */
-const char *vmp_wr_where(const vmp_wr_t *wr, char *buf, size_t max);
-
-#define VMP_WR_WHERE_MAX  48
 
 
 /* vmp_path_drain.c */

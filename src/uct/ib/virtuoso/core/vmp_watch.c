@@ -6,6 +6,7 @@
 
 #include "vmp_conn.h"
 #include "vmp_credit.h"
+#include "vmp_fault.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
 
@@ -281,6 +282,7 @@ static void vmp_watch_suspect(vmp_path_t *path, uint64_t now)
     ++conn->iface->counters.paths_suspected;
     ++conn->num_suspects;
     path->state              = VMP_PATH_SUSPECT;
+    path->watch.is_timing    = 0;   /* of what happens now nothing is learnt */
     path->watch.proof_time   = 0;
     path->watch.suspect_time = now;
     vmp_path_withdraw(path);
@@ -294,7 +296,7 @@ void vmp_watch_restore(vmp_conn_t *conn)
     unsigned i;
 
     for (i = 0; (i < conn->num_paths) && (conn->num_suspects > 0); ++i) {
-        if ((conn->paths[i] != NULL) && !conn->paths[i]->is_condemned) {
+        if ((conn->paths[i] != NULL) && vmp_path_is_watched(conn->paths[i])) {
             vmp_watch_trust(conn->paths[i]);
         }
     }
@@ -318,14 +320,10 @@ static void vmp_watch_condemn(vmp_path_t *path, uint64_t now, const char *why)
                vmp_path_str(path, str, sizeof(str)), why,
                (now - path->watch.seen_time) / 1e6,
                (unsigned)__builtin_popcountll(conn->up_mask));
-    if ((path->state == VMP_PATH_SUSPECT) &&
-        (path->ring[path->tail & path->mask].deaths < UINT8_MAX)) {
-        ++path->ring[path->tail & path->mask].deaths;
-    }
-
     ++conn->iface->counters.paths_timed_out;
     path->is_condemned = 1;
     vmp_path_disable(path);
+    vmp_fault_accuse(path, path->tail, VMP_WC_RETRY_EXC, 0);
     vmp_path_fence_off(path);
 }
 
