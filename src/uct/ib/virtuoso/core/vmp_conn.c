@@ -464,5 +464,15 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
 
 void vmp_conn_check_need(vmp_conn_t *conn)
 {
-    (void)conn;
+    vmp_cmd_t cmd = {
+        .type   = VMP_CMD_NEED,
+        .slot   = conn->slot,
+        .incarn = conn->incarn
+    };
+
+    if ((conn->up_mask == 0) && !conn->is_needed && (conn->num_paths > 0) &&
+        ((conn->outstanding > 0) || (conn->num_waiting > 0) ||
+         conn->is_asked)) {
+        conn->is_needed = (vmp_iface_command(conn->iface, &cmd) == 0);
+    }
 }

@@ -51,6 +51,9 @@ typedef enum vmp_cmd_type {
                                  send on it, whatever datagram was lost */
     VMP_CMD_PING,           /**< All paths stand still: is the peer there? An
                                  answer raises VMP_EV_PEER_ALIVE */
+    VMP_CMD_NEED,           /**< No path is up, and something waits for one: the
+                                 time of VMP_EV_CONN_FAILED runs from now on, at
+                                 most, until one comes up (R5) */
     VMP_CMD_IDLE            /**< No endpoints on the connection any more */
 } vmp_cmd_type_t;
 
