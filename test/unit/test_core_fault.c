@@ -39,8 +39,8 @@ static void fail_operation(stream_t *stream, work_t *work, fault_t fault)
     }
 }
 
-/* That is the end of its endpoint alone (R8): what the endpoint had started ends
- * once, and all others on the connection go on, in both directions */
+/* That is the end of its endpoint alone (R8): what the endpoint had started
+ * ends once, and all others on the connection go on, in both directions */
 static void test_operation_failure(uint64_t seed, fault_t fault)
 {
     vmp_status_t status = VMP_ERR_CONNECTION_RESET;

@@ -5,8 +5,8 @@
  */
 
 /*
- * Paths that stand still (R11): found by the core's own timer, and only if others
- * move. A network of 10 us round trips, in virtual time.
+ * Paths that stand still (R11): found by the core's own timer, and only if
+ * others move. A network of 10 us round trips, in virtual time.
  */
 
 #include "core_work.h"
@@ -239,8 +239,8 @@ static void test_hiccup(uint64_t seed)
     world_end();
 }
 
-/* A peer that has no receive buffers, or does not look at its messages, is not a
- * dead path */
+/* A peer that has no receive buffers, or does not look at its messages, is not
+ * a dead path */
 static void test_slow_peer(uint64_t seed, int is_paused)
 {
     stream_t stream;
@@ -267,8 +267,8 @@ static void test_slow_peer(uint64_t seed, int is_paused)
     world_end();
 }
 
-/* Paths that have nothing to do are asked now and then while others work: a dead
- * one is known before it is needed; and of packets for that there are few */
+/* Paths that have nothing to do are asked now and then while others work: a
+ * dead one is known before it is needed; and there are few packets for that */
 static void test_idle(uint64_t seed)
 {
     vmp_path_t *path;

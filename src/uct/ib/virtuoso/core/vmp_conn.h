@@ -20,7 +20,7 @@
 #define VMP_BLOCK_FENCE   0x2           /**< Earlier ones must complete first */
 #define VMP_BLOCK_CLOSED  0x4           /**< Peer closed in good order */
 #define VMP_BLOCK_FAILED  0x8           /**< Lost */
-#define VMP_BLOCK_FAULT   0x10          /**< An endpoint leaves it: vmp_fault.h */
+#define VMP_BLOCK_FAULT   0x10          /**< An endpoint leaves: vmp_fault.h */
 
 
 /** Whether the peer was asked to give credit back. */
@@ -81,8 +81,8 @@ struct vmp_conn {
     vmp_link_t        ops;              /**< Chunked ones not all posted */
     vmp_link_t        active;           /**< In iface->active */
     vmp_path_t        **paths;          /**< num_paths; NULL: not there */
-    uint32_t          *gone_epochs;     /**< num_paths: of those that were there,
-                                             0: none */
+    uint32_t          *gone_epochs;     /**< num_paths: of those that were
+                                             there, 0: none */
     uint8_t           *probe_fails;     /**< num_paths: epochs in a row that
                                              never carried */
     vmp_watch_est_t   est;              /**< Of the last sample of any path */

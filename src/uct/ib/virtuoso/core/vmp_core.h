@@ -260,8 +260,8 @@ void vmp_ep_wait_ready(vmp_ep_t *ep);
 /** Withdraw it. */
 void vmp_ep_cancel_wait(vmp_ep_t *ep);
 
-/** VMP_OK, or why the endpoint is lost. Probes an idle peer, whose death is then
- *  known after the retries. */
+/** VMP_OK, or why the endpoint is lost. Probes an idle peer, whose death is
+ *  then known after the retries. */
 vmp_status_t vmp_ep_check(vmp_ep_t *ep);
 
 /** Whether it was lost only because the peer closed its interface without
@@ -271,8 +271,8 @@ int vmp_ep_is_unread(const vmp_ep_t *ep);
 /**
  * Fail the endpoint's connection as if its peer were lost, for tests of error
  * handling: the next progress does, until then nothing is to be seen of it.
- * ops.ep_failed is called for this endpoint and for all others of this interface
- * to the same peer, which hears of it, too. Nothing happens to an endpoint that
+ * ops.ep_failed is called for this endpoint and for all others of this
+ * interface to the same peer, which hears of it, too. Nothing happens to an endpoint that
  * is lost already.
  */
 void vmp_ep_invalidate(vmp_ep_t *ep);

@@ -41,8 +41,8 @@ static void vmp_credit_look(vmp_conn_t *conn)
     }
 }
 
-/* The pool is used up. It fills again from connections that were used once: a few
- * are looked at each time, in turn. */
+/* The pool is used up. It fills again from connections that were used once: a
+ * few are looked at each time, in turn. */
 static void vmp_credit_reclaim(vmp_conn_t *hungry)
 {
     vmp_iface_t *iface = hungry->iface;

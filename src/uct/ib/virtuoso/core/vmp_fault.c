@@ -17,9 +17,9 @@
 /*
  * Whose fault an error is (R8). Local errors are the operation's. What the peer
  * refuses is done once more elsewhere, since some devices refuse falsely:
- * soft-RoCE does so to a repeated READ that follows a request of 0 bytes. And what
- * takes path after path down is no error of the paths. Return 1 if `wr` is not to
- * be done again.
+ * soft-RoCE does so to a repeated READ that follows a request of 0 bytes. And
+ * what takes path after path down is no error of the paths. Return 1 if `wr` is
+ * not to be done again.
  */
 static int vmp_fault_is_own(vmp_wr_t *wr, vmp_wc_status_t status)
 {
@@ -204,8 +204,8 @@ static void vmp_fault_report(vmp_ep_t *ep)
     vmp_waiter_t *flushes;
 
     if (lost == NULL) {
-        vmp_error("out of memory for an endpoint that failed: the connection to "
-                  "peer %016" PRIx64 " is lost", conn->peer_id);
+        vmp_error("out of memory for an endpoint that failed: the connection "
+                  "to peer %016" PRIx64 " is lost", conn->peer_id);
         vmp_conn_fail(conn, VMP_ERR_NO_MEMORY);
         return;
     }

@@ -11,10 +11,10 @@
 
 
 /**
- * An operation that fails by itself, not by its path, is the end of its endpoint
- * alone (R8). The connection takes no new operations until those of that endpoint
- * have ended; then the endpoint moves to a connection of its own, which is lost,
- * and hears of it. All others go on.
+ * An operation that fails by itself, not by its path, is the end of its
+ * endpoint alone (R8). The connection takes no new operations until those of
+ * that endpoint have ended; then the endpoint moves to a connection of its own,
+ * which is lost, and hears of it. All others go on.
  */
 
 /** An operation of `ep` has failed (NULL: the endpoint is gone). The caller has

@@ -41,8 +41,8 @@ typedef struct vmp_wr {
     vmp_ep_t      *ep;              /**< NULL: endpoint is gone */
     vmp_buf_t     *buf;             /**< Bounce buffer */
     void          *comp;            /**< The user's; of chunks: vmp_op_t */
-    uint64_t      sn;               /**< AM: its SN; SKIP: the first; PUT, CHUNK:
-                                         offset, bytes */
+    uint64_t      sn;               /**< AM: its SN; SKIP: the first; PUT,
+                                         CHUNK: offset, bytes */
     uint32_t      bytes;
     uint8_t       kind;
     uint8_t       num_log;          /**< SKIP: log2 of how many SNs */
@@ -51,7 +51,7 @@ typedef struct vmp_wr {
 } vmp_wr_t;
 
 #define VMP_WR_FAILED      UINT8_MAX    /**< `refusals`: not to be done again */
-#define VMP_WR_REFUSALS    2            /**< So often: it is the operation (R8) */
+#define VMP_WR_REFUSALS    2            /**< So often: it is its own (R8) */
 #define VMP_WR_DEATHS      64           /**< The same */
 
 
@@ -97,8 +97,8 @@ struct vmp_path {
     uint8_t             is_marked;  /**< Drain marker was posted */
     uint8_t             is_stuck;   /**< QP could not be moved to ERR */
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
-    uint64_t            probe_time; /**< Not is_dead: when the others were probed
-                                         last, ns */
+    uint64_t            probe_time; /**< Not is_dead: when the others were
+                                         probed last, ns */
     struct vmp_path     *target;    /**< Being replayed: onto this one */
     vmp_link_t          draining;   /**< In iface->draining, then in
                                          iface->replaying */

@@ -18,7 +18,7 @@
 
 /* ns */
 #define VMP_WATCH_MSEC       1000000ull
-#define VMP_WATCH_SRTT       (25 * VMP_WATCH_MSEC)  /* before the first sample */
+#define VMP_WATCH_SRTT       (25 * VMP_WATCH_MSEC)  /* before any sample */
 #define VMP_WATCH_BYTE_PS    1000000u               /* 1 us a byte */
 #define VMP_WATCH_MAX        (1000 * VMP_WATCH_MSEC)
 #define VMP_WATCH_IDLE       (1000 * VMP_WATCH_MSEC)
@@ -30,7 +30,7 @@
 
 /* What moved since the last look */
 #define VMP_MOVED_ANY        0x1
-#define VMP_MOVED_PROOF      0x2            /* though posted after the suspects' */
+#define VMP_MOVED_PROOF      0x2            /* posted after the suspects' */
 #define VMP_MOVED_SEND       0x4            /* and it needed the peer's SRQ */
 
 
@@ -430,8 +430,8 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now,
     return now + (limit / 4);
 }
 
-/* Now and then, whether those that have nothing to do still could; and the peer,
- * if we wait for nothing but its word */
+/* Now and then, whether those that have nothing to do still could; and the
+ * peer, if we wait for nothing but its word */
 static void vmp_watch_idle(vmp_conn_t *conn, uint64_t now, unsigned moved)
 {
     unsigned count = 0;

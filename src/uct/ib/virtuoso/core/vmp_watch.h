@@ -17,18 +17,18 @@ struct vmp_path;
 
 /**
  * Whether paths still carry (R11). Now and then progress looks at the
- * connections that have something in flight: how far each path has come, and how
- * long that took. A path that stands still for longer than its own past explains
- * is SUSPECT: it gets no new work. It is given up when others of its connection
- * moved meanwhile and it still does not.
+ * connections that have something in flight: how far each path has come, and
+ * how long that took. A path that stands still for longer than its own past
+ * explains is SUSPECT: it gets no new work. It is given up when others of its
+ * connection moved meanwhile and it still does not.
  */
 
 /** What is known of how long requests take. */
 typedef struct vmp_watch_est {
     uint32_t srtt;              /**< Of short ones: smoothed, ns, */
     uint32_t rttvar;            /**< and how much it varies, ns */
-    uint32_t byte_ps;           /**< Of long ones: ps a byte in flight, with what
-                                     they wait for; falls slowly */
+    uint32_t byte_ps;           /**< Of long ones: ps a byte in flight, with
+                                     what they wait for; falls slowly */
     uint8_t  is_known;          /**< Measured, not assumed */
 } vmp_watch_est_t;
 
@@ -44,10 +44,10 @@ typedef struct vmp_watch {
     uint32_t        seen_head;
     uint64_t        suspect_time;
     uint64_t        probe_time; /**< Suspect: others were probed last */
-    uint64_t        proof_time; /**< Suspect: another one moved since; 0: none */
-    uint64_t        asked_time; /**< Of others that are suspect: proof is when this
-                                     one has moved beyond where it was; 0: not
-                                     asked */
+    uint64_t        proof_time; /**< Suspect: another one moved since; 0: no */
+    uint64_t        asked_time; /**< Of others that are suspect: proof is when
+                                     this one has moved beyond where it was; 0:
+                                     not asked */
     uint32_t        asked_pos;
     uint8_t         looks;      /**< Since it moved */
     uint8_t         is_silent;  /**< Had nothing in flight that completes by
