@@ -163,9 +163,10 @@ lab_up_refuse()
 # The lab proper: $suite, $hosts, $links, and the rates of all links
 lab_up_start()
 {
-    local i tree
+    local i tree accel
 
     tree=$(lab_rootfs_path "$suite")
+    accel=$(lab_accel)
     LAB_UP_STARTED=1
     mkdir -p "$LAB_CACHE/layer"
     mkdir -m 700 "$LAB_RUN"
@@ -175,13 +176,13 @@ lab_up_start()
     lab_initramfs "$LAB_RUN/initrd.img"
     lab_net_up "$hosts" "$links"
     for ((i = 1; i <= hosts; i++)); do
-        lab_vm_start $i "$hosts" "$tree"
+        lab_vm_start $i "$hosts" "$tree" "$accel"
     done
     for ((i = 1; i <= links; i++)); do
         lab_link_apply $i "$1" up
         shift
     done
-    lab_say "booting $hosts hosts of $suite"
+    lab_say "booting $hosts hosts of $suite ($accel)"
     for ((i = 1; i <= hosts; i++)); do
         lab_vm_wait $i
     done

@@ -4,7 +4,10 @@
 #
 # shellcheck shell=bash disable=SC2034 # names are used across the parts
 #
-# The hosts: one QEMU each. KVM where there is one, else emulation.
+# The hosts: one QEMU each. KVM where one works, else emulation.
+
+# Emulated string operations without these flags are quicker
+LAB_CPU=max,erms=off,fsrm=off,la57=off
 
 # A process is named by number and start time: numbers are used again. Nothing
 # is printed for one that has ended, even if nobody has asked for its exit code.
@@ -47,9 +50,42 @@ lab_process_stop()
     done
 }
 
+# Prints kvm or tcg. /dev/kvm says little: in a virtual machine it may be there
+# and QEMU aborts, or its guest never starts. So the hosts' kernel is booted to
+# its panic for want of a root, once a boot of this machine.
+lab_accel()
+{
+    local known=$LAB_CACHE/accel key accel=tcg
+
+    if [ -n "${VMPLAB_ACCEL:-}" ]; then
+        echo "$VMPLAB_ACCEL"
+        return 0
+    fi
+    if (exec 7<>/dev/kvm) 2>/dev/null; then
+        key=$(cat /proc/sys/kernel/random/boot_id "$LAB_KERNEL/release" |
+              paste -sd ' ')
+        if ! grep -q "^$key " "$known" 2>/dev/null; then
+            # In the background: bash runs no trap while it waits for a
+            # foreground command
+            timeout -k 1 20 qemu-system-x86_64 -nodefaults -no-user-config \
+                -display none -no-reboot -M q35 -accel kvm \
+                -cpu "$LAB_CPU" -m 512 -kernel "$LAB_KERNEL/vmlinux" \
+                -append "quiet panic=-1 mitigations=off" </dev/null \
+                >/dev/null 2>&1 8>&- 9>&- &
+            ! wait $! || accel=kvm
+            echo "$key $accel" >"$known"
+            [ $accel = kvm ] ||
+                lab_say "/dev/kvm does not run a guest: emulating"
+        fi
+        accel=$(sed -n "s/^$key //p" "$known")
+    fi
+    echo "$accel"
+}
+
+# lab_vm_start I HOSTS TREE ACCELERATOR
 lab_vm_start()
 {
-    local i=$1 hosts=$2 tree=$3 mac name
+    local i=$1 hosts=$2 tree=$3 accel=$4 mac name
 
     mac=$(printf '%02x' "$i")
     name=$(lab_host_name "$i")
@@ -60,8 +96,7 @@ lab_vm_start()
         -- qemu-system-x86_64 -name "vmplab-$name" -nodefaults \
         -no-user-config -display none -no-reboot \
         -serial "file:$LAB_RUN/console.$name" \
-        -M q35 -accel kvm -accel tcg,thread=multi \
-        -cpu max,erms=off,fsrm=off,la57=off -smp 1 -m "${VMPLAB_MEM:-1280}" \
+        -M q35 -accel "$accel" -cpu "$LAB_CPU" -smp 1 -m "${VMPLAB_MEM:-1280}" \
         -kernel "$LAB_KERNEL/vmlinux" -initrd "$LAB_RUN/initrd.img" \
         -virtfs "$(lab_vm_share root "$tree")" \
         -virtfs "$(lab_vm_share vmp "$LAB_VMP")" \
