@@ -54,7 +54,7 @@ under_cuts()
 
 # So that a path does not wait for seconds before it is given up
 # shellcheck disable=SC2034 # the tests use it
-quick="UCX_VMP_TIMEOUT=60ms UCX_VMP_RETRY_COUNT=4"
+quick=
 
 failover_start()
 {

@@ -87,9 +87,12 @@ struct vmp_conn {
                                              never carried */
     vmp_watch_est_t   est;              /**< Of the last sample of any path */
     uint64_t          idle_time;        /**< Of the last probe, ns */
-    uint64_t          proof_time;       /**< What moved was asked for then */
+    uint64_t          proof_any;        /**< A request that was posted later is
+                                             complete, on some path, ns */
+    uint64_t          proof_send;       /**< The same of a frame: the peer had
+                                             a receive buffer */
     uint64_t          ping_time;        /**< Of the last question, ns */
-    uint64_t          alive_time;       /**< Of the answer to it */
+    uint64_t          alive_time;       /**< Of the last that was answered */
     vmp_link_t        watched;          /**< In iface->watched */
     uint32_t          num_waiting;      /**< Endpoints that wait for room */
     vmp_policy_path_t *pol_paths;       /**< num_paths */

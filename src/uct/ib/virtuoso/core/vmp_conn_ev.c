@@ -247,7 +247,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
         break;
     case VMP_EV_PEER_ALIVE:
         conn->is_pinged  = 0;
-        conn->alive_time = vmp_port_now(iface->port);
+        conn->alive_time = conn->ping_time;
         break;
     case VMP_EV_CONN_FAILED:
         /* control has logged why */

@@ -28,11 +28,6 @@
 #define VMP_WATCH_ALONE      (5 * VMP_WATCH_MSEC)
 #define VMP_WATCH_UNSIG      16             /* limits, until signalled anyway */
 
-/* What moved since the last look */
-#define VMP_MOVED_ANY        0x1
-#define VMP_MOVED_PROOF      0x2            /* posted after the suspects' */
-#define VMP_MOVED_SEND       0x4            /* and it needed the peer's SRQ */
-
 
 static inline uint64_t vmp_watch_min(uint64_t a, uint64_t b)
 {
@@ -69,10 +64,11 @@ uint64_t vmp_watch_limit(const vmp_path_t *path)
     const vmp_watch_est_t *est = &path->watch.est;
     const vmp_iface_t *iface   = path->conn->iface;
     uint64_t bytes             = vmp_watch_min(path->pol->inflight,
-                                               iface->path_window);
+                                               iface->chunk_size * 2);
     uint64_t limit;
 
-    /* RTO of RFC 6298, and what is in front of it */
+    /* RTO of RFC 6298. A path moves with each chunk: the next one, or the one
+     * behind it, says so. */
     limit = est->srtt + (4ull * est->rttvar);
     if (bytes >= VMP_WATCH_SHORT) {
         limit += bytes * est->byte_ps / 1000;
@@ -181,29 +177,43 @@ static void vmp_watch_trust(vmp_path_t *path)
     }
 }
 
-/* How far a path has come. Return OR of VMP_MOVED_*. */
+/* What was posted after a certain time and is complete shows of others, with
+ * older requests, that they should have moved */
+static void vmp_watch_prove(vmp_path_t *path, uint64_t now)
+{
+    vmp_watch_t *watch = &path->watch;
+    vmp_conn_t *conn   = path->conn;
+
+    if (conn->is_fresh || (path->head == watch->since_pos)) {
+        watch->since_pos  = path->head;
+        watch->since_time = now;
+    } else if ((int32_t)(path->tail - watch->since_pos) > 0) {
+        conn->proof_any = vmp_watch_max(conn->proof_any, watch->since_time);
+        if (vmp_watch_has_send(path, watch->since_pos, path->tail)) {
+            conn->proof_send = vmp_watch_max(conn->proof_send,
+                                             watch->since_time);
+        }
+
+        watch->since_pos  = path->head;
+        watch->since_time = now;
+    }
+}
+
+/* How far a path has come. Return 1 if it moved. */
 static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
 {
     vmp_watch_t *watch = &path->watch;
     unsigned moved     = 0;
     int is_silent;
 
+    vmp_watch_prove(path, now);
     if (!path->conn->is_fresh && (path->tail != watch->seen_tail)) {
-        moved = VMP_MOVED_ANY;
-        if ((watch->asked_time != 0) &&
-            ((int32_t)(path->tail - watch->asked_pos) >= 0)) {
-            moved |= VMP_MOVED_PROOF;
-            moved |= vmp_watch_has_send(path, watch->asked_pos - 1,
-                                        path->tail) ? VMP_MOVED_SEND : 0;
-            path->conn->proof_time = watch->asked_time;
-            watch->asked_time      = 0;
-        }
-
+        moved = 1;
         vmp_watch_trust(path);
     }
 
     is_silent = (path->unsig == (path->head - path->tail));
-    if ((moved != 0) || path->conn->is_fresh || (path->head == path->tail) ||
+    if (moved || path->conn->is_fresh || (path->head == path->tail) ||
         (watch->is_silent && !is_silent)) {
         watch->seen_time = now;
         watch->looks     = 0;
@@ -222,9 +232,8 @@ static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
     return moved;
 }
 
-/* What others do that is posted from now on shows whether a suspect should have
- * moved. A frame, since a peer without receive buffers answers other requests,
- * too. */
+/* See to it that others show whether a suspect should have moved. A frame, since
+ * a peer without receive buffers answers other requests, too. */
 static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
 {
     vmp_conn_t *conn = path->conn;
@@ -234,12 +243,8 @@ static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
 
     path->watch.probe_time = now;
     for (; (mask != 0) && (count < VMP_WATCH_PROBES); mask &= mask - 1) {
-        other = conn->paths[__builtin_ctzll(mask)];
-        if (vmp_credit_probe(other) == 0) {
-            other->watch.asked_time = now;
-            other->watch.asked_pos  = other->head;
-            ++count;
-        }
+        other  = conn->paths[__builtin_ctzll(mask)];
+        count += (vmp_credit_probe(other) == 0);
     }
 }
 
@@ -327,22 +332,23 @@ static void vmp_watch_condemn(vmp_path_t *path, uint64_t now, const char *why)
     vmp_path_fence_off(path);
 }
 
-/* What is to be seen of a path's last request that others can show as well */
-static unsigned vmp_watch_needed(const vmp_path_t *path)
+/* Since when others have shown that the oldest request of a path would be
+ * complete, if it could be */
+static uint64_t vmp_watch_proof(const vmp_path_t *path)
 {
     return vmp_watch_has_send(path, path->tail, path->tail + 1) ?
-           VMP_MOVED_SEND : VMP_MOVED_PROOF;
+           path->conn->proof_send : path->conn->proof_any;
 }
 
 /* A path that was suspect before. Return when to look again. */
 static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
-                                        uint64_t limit, unsigned moved)
+                                        uint64_t limit)
 {
     vmp_watch_t *watch = &path->watch;
     uint64_t end;
 
-    if ((watch->proof_time == 0) && (moved & vmp_watch_needed(path)) &&
-        (path->conn->proof_time >= watch->suspect_time)) {
+    if ((watch->proof_time == 0) &&
+        (vmp_watch_proof(path) > watch->seen_time)) {
         watch->proof_time = now;
     }
 
@@ -378,8 +384,7 @@ static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
 }
 
 /* Return when to look again. */
-static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now,
-                                unsigned moved)
+static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
 {
     vmp_watch_t *watch = &path->watch;
     uint64_t limit, end;
@@ -400,7 +405,7 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now,
 
     limit = vmp_watch_limit(path);
     if (path->state == VMP_PATH_SUSPECT) {
-        return vmp_watch_judge_suspect(path, now, limit, moved);
+        return vmp_watch_judge_suspect(path, now, limit);
     }
 
     end = watch->seen_time + limit;
@@ -498,7 +503,7 @@ static uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
     for (i = 0; i < conn->num_paths; ++i) {
         path = conn->paths[i];
         if ((path != NULL) && vmp_path_is_watched(path)) {
-            next = vmp_watch_min(next, vmp_watch_judge(path, now, moved));
+            next = vmp_watch_min(next, vmp_watch_judge(path, now));
         }
     }
 

@@ -45,10 +45,9 @@ typedef struct vmp_watch {
     uint64_t        suspect_time;
     uint64_t        probe_time; /**< Suspect: others were probed last */
     uint64_t        proof_time; /**< Suspect: another one moved since; 0: no */
-    uint64_t        asked_time; /**< Of others that are suspect: proof is when
-                                     this one has moved beyond where it was; 0:
-                                     not asked */
-    uint32_t        asked_pos;
+    uint64_t        since_time; /**< Requests from since_pos on were posted after
+                                     that */
+    uint32_t        since_pos;
     uint8_t         looks;      /**< Since it moved */
     uint8_t         is_silent;  /**< Had nothing in flight that completes by
                                      itself */
