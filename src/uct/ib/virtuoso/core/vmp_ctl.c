@@ -102,6 +102,21 @@ static void ctl_send(vmp_ctl_t *ctl, vmp_ctl_msg_t *msg, uint32_t seq,
     vmp_port_ctl_send(ctl->params.port, rail, ud, dest, qpn, buf, length);
 }
 
+/* When many connections repeat themselves at a time, copies would only fill the
+ * queues. Return 0: no more. */
+static int take_copy(vmp_ctl_t *ctl)
+{
+    if (ctl->copy_time < ctl->now) {
+        ctl->copy_time = ctl->now;
+    } else if (ctl->copy_time - ctl->now >=
+               VMP_CTL_COPY_BURST * VMP_CTL_COPY_INTERVAL) {
+        return 0;
+    }
+
+    ctl->copy_time += VMP_CTL_COPY_INTERVAL;
+    return 1;
+}
+
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
 {
     vmp_ctl_t *ctl  = conn->ctl;
@@ -123,10 +138,11 @@ void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
               conn->incarn, msg->path, msg->epoch);
 
     /* All of ours first: they differ in UDP source port, so in the way through
-     * the network; the peer's differ only in their queue */
-    for (i = 0; i <= conn->extra; i++) {
+     * the network; the peer's differ only in their queue, of which copies take
+     * different ones */
+    for (i = 0; (i == 0) || ((i <= conn->extra) && take_copy(ctl)); i++) {
         seq    = conn->send_seq + i;
-        remote = (seq / num_ud) % conn->iface.num_ud;
+        remote = (seq / num_ud + i) % conn->iface.num_ud;
         ctl_send(ctl, msg, seq, &conn->rail, conn->iface.ud_qpn[remote]);
     }
 }
@@ -139,12 +155,33 @@ void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra)
     conn->send_seq++;
 }
 
-void vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn)
+int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p)
 {
+    uint64_t now = conn->ctl->now;
+
+    if ((*last_p != 0) && (now - *last_p < VMP_CTL_ANSWER_GAP)) {
+        return 0;
+    }
+
+    *last_p = now;
     if (conn->repeats < UINT8_MAX) {
         conn->repeats++;
     }
     vmp_ctl_conn_send_again(conn, conn->repeats);
+    return 1;
+}
+
+void vmp_ctl_conn_send_wide(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
+{
+    unsigned num_ud = conn->ctl->attr.num_ud * conn->ctl->attr.num_rails;
+    uint8_t extra   = conn->extra;
+    unsigned wide   = (num_ud < VMP_CTL_WIDE) ? num_ud : VMP_CTL_WIDE;
+
+    if (conn->extra < wide - 1) {
+        conn->extra = wide - 1;
+    }
+    vmp_ctl_conn_send(conn, msg);
+    conn->extra = extra;
 }
 
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn)
@@ -336,6 +373,7 @@ void vmp_ctl_recv(vmp_ctl_t *ctl, unsigned rail, const void *data,
     vmp_ctl_msg_t msg;
     uint8_t role;
 
+    ctl->now = now;
     if (vmp_ctl_msg_unpack(data, length, &msg) < 0) {
         vmp_debug("vmp: control datagram of %zu bytes on rail %u is not ours, "
                   "dropped", length, rail);
@@ -431,6 +469,7 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
     uint64_t next = UINT64_MAX;
     vmp_spsc_node_t *node;
 
+    ctl->now = now;
     if (ctl->is_stalled) {
         ctl->is_stalled = 0;
         command(ctl, &ctl->stalled, now);
@@ -467,6 +506,7 @@ void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up, uint64_t now)
 {
     uint32_t i;
 
+    ctl->now = now;
     vmp_info("vmp: port of rail %u is %s", rail, is_up ? "up" : "down");
     if (!is_up) {
         return;
@@ -475,7 +515,8 @@ void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up, uint64_t now)
     /* What waits need not wait out its back-off. The heap keeps its order when
      * all get the same time. */
     for (i = 0; i < ctl->heap_len; i++) {
-        ctl->heap[i]->resend_at = now;
-        ctl->heap[i]->rto_ms    = VMP_CTL_RTO_MIN / VMP_CTL_MSEC;
+        ctl->heap[i]->resend_at  = now;
+        ctl->heap[i]->resend_due = now;
+        ctl->heap[i]->rto        = vmp_ctl_conn_rto(ctl->heap[i]);
     }
 }

@@ -219,6 +219,7 @@ int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
             return connect_failed(ctl, id);
         }
 
+        conn->asked_at = now;
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     } else if (conn->has_user) {
         return 0;
@@ -321,6 +322,7 @@ static void accept_connect(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         return;
     }
 
+    conn->answered_at = now;
     vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
     go_on(conn, now);
 }
@@ -367,9 +369,10 @@ static int connect_to_alive(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     if (msg->src_incarn == conn->peer_incarn) {
         if (msg->src_conn == conn->peer_conn) {
             conn->heard = now;
-            vmp_ctl_conn_answer_again(conn);
-            vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
-            vmp_ctl_conn_send_again_end(conn);
+            if (vmp_ctl_conn_answer_again(conn, &conn->answered_at)) {
+                vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
+                vmp_ctl_conn_send_again_end(conn);
+            }
         }
         return 1;
     }
@@ -438,6 +441,7 @@ void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         } else if (!has_common_version(msg)) {
             vmp_ctl_conn_recv_reject(conn, msg, now);
         } else if (agree(conn, msg, now) == 0) {
+            vmp_ctl_conn_rtt(conn, conn->asked_at, now);
             go_on(conn, now);
         }
     } else if ((conn->state == VMP_CTL_CONN_DYING) ||

@@ -16,7 +16,7 @@
 
 
 static void send_down(vmp_ctl_conn_t *conn, unsigned index, uint32_t epoch,
-                      uint32_t psn, int is_answer)
+                      uint32_t psn, int is_answer, int is_first)
 {
     vmp_ctl_msg_t msg = {
         .type      = VMP_CTL_PATH_DOWN,
@@ -26,13 +26,27 @@ static void send_down(vmp_ctl_conn_t *conn, unsigned index, uint32_t epoch,
         .is_answer = is_answer
     };
 
-    vmp_ctl_conn_send(conn, &msg);
+    if (is_first) {
+        vmp_ctl_conn_send_wide(conn, &msg);
+    } else {
+        vmp_ctl_conn_send(conn, &msg);
+    }
 }
 
-static void send_own(const vmp_ctl_path_t *path)
+static void send_own(const vmp_ctl_path_t *path, int is_first)
 {
     send_down(path->conn, path->index, path->epoch, path->rq_psn,
-              path->is_peer_down);
+              path->is_peer_down, is_first);
+}
+
+/* An answer that was lost */
+static void answer_down(vmp_ctl_conn_t *conn, unsigned index, uint32_t epoch,
+                        uint32_t psn)
+{
+    if (vmp_ctl_conn_answer_again(conn, &conn->paths[index].answered_at)) {
+        send_down(conn, index, epoch, psn, 1, 0);
+        vmp_ctl_conn_send_again_end(conn);
+    }
 }
 
 static vmp_ctl_path_t *dying_find(const vmp_ctl_conn_t *conn, unsigned index,
@@ -106,9 +120,10 @@ static void settled(vmp_ctl_path_t *path, uint64_t now)
     if (vmp_port_qp_rq_psn(path->qp, &path->rq_psn) != 0) {
         path->rq_psn = VMP_PSN_UNKNOWN;
     }
-    conn->paths[path->index].down_epoch = path->epoch;
-    conn->paths[path->index].down_psn   = path->rq_psn;
-    send_own(path);
+    conn->paths[path->index].down_epoch  = path->epoch;
+    conn->paths[path->index].down_psn    = path->rq_psn;
+    conn->paths[path->index].answered_at = now;
+    send_own(path, 1);
     vmp_ctl_conn_kick(conn, now);
     check_over(path, now);
 }
@@ -186,7 +201,7 @@ void vmp_ctl_down_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         }
 
         if ((slot->down_epoch == msg->epoch) && (msg->epoch != 0)) {
-            send_down(conn, msg->path, msg->epoch, slot->down_psn, 1);
+            answer_down(conn, msg->path, msg->epoch, slot->down_psn);
         } else {
             vmp_ctl_path_send_dead(conn, msg->path, msg->epoch);
         }
@@ -196,9 +211,7 @@ void vmp_ctl_down_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     /* An answer that was lost is asked for again. While we are not settled the
      * peer repeats itself. */
     if (path->is_fenced && !msg->is_answer) {
-        vmp_ctl_conn_answer_again(conn);
-        send_down(conn, path->index, path->epoch, path->rq_psn, 1);
-        vmp_ctl_conn_send_again_end(conn);
+        answer_down(conn, path->index, path->epoch, path->rq_psn);
     }
 
     peer_down(path, msg->psn, now);
@@ -224,7 +237,7 @@ void vmp_ctl_down_not_yet(vmp_ctl_conn_t *conn, unsigned index)
     const vmp_ctl_path_slot_t *slot = &conn->paths[index];
 
     if (slot->down_epoch != 0) {
-        send_down(conn, index, slot->down_epoch, slot->down_psn, 1);
+        answer_down(conn, index, slot->down_epoch, slot->down_psn);
     }
 }
 
@@ -247,7 +260,7 @@ void vmp_ctl_down_resend(vmp_ctl_conn_t *conn)
 
     for (path = conn->dying; path != NULL; path = path->next) {
         if (path->is_fenced && !path->is_peer_down) {
-            send_own(path);
+            send_own(path, 0);
         }
     }
 }

@@ -26,8 +26,22 @@
 
 #define VMP_CTL_MSEC             1000000ull
 #define VMP_CTL_SEC              1000000000ull
-#define VMP_CTL_RTO_MIN          (20 * VMP_CTL_MSEC)
+#define VMP_CTL_RTO_MIN          (20 * VMP_CTL_MSEC)    /**< While no round
+                                             trip was measured */
+#define VMP_CTL_RTO_FLOOR        (1 * VMP_CTL_MSEC)     /**< Then at least; a
+                                             thread that is not on a CPU answers
+                                             no sooner */
+#define VMP_CTL_RTO_SHARE        (20 * 1000ull)         /**< And for each
+                                             connection that waits */
 #define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
+#define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: we got
+                                             no CPU */
+#define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Repeated by then:
+                                             a copy of what was answered */
+#define VMP_CTL_WIDE             4      /**< Control QPs that what is urgent goes
+                                             out from, at once */
+#define VMP_CTL_COPY_BURST       192    /**< Copies, of all connections, */
+#define VMP_CTL_COPY_INTERVAL    (50 * 1000ull)         /**< then one each */
 #define VMP_CTL_QUARANTINE       (2 * VMP_CTL_SEC)
 #define VMP_CTL_GOODBYES         6      /**< Copies, over 620 ms */
 #define VMP_CTL_CLOSE_COPIES     3      /**< At once, when closing */
@@ -74,6 +88,8 @@ typedef struct vmp_ctl_path {
     uint64_t             time;              /**< Of creation; DYING: end of
                                                  quarantine */
     uint64_t             up_time;
+    uint64_t             asked_at;          /**< REQ or REP went out; 0: more than
+                                                 once */
     uint32_t             rq_psn;            /**< is_fenced: expected then */
     uint32_t             peer_psn;          /**< is_peer_down: the peer's */
     uint32_t             epoch;
@@ -106,6 +122,7 @@ typedef struct vmp_ctl_path_slot {
     uint32_t       down_psn;                /**< expected then */
     uint32_t       backoff_ms;              /**< Before the next repair */
     uint64_t       repair_at;               /**< Not before */
+    uint64_t       answered_at;             /**< Last answer to the peer */
     uint8_t        is_unavailable;          /**< Out of resources here or there:
                                                  until the next WANT_PATHS */
 } vmp_ctl_path_slot_t;
@@ -146,8 +163,15 @@ struct vmp_ctl_conn {
     uint64_t             peer_id;
     uint64_t             wait_start;        /**< Of what it waits for now */
     uint64_t             heard;             /**< Last valid datagram */
-    uint64_t             resend_at;
-    uint32_t             rto_ms;
+    uint64_t             resend_at;         /**< Of the timer */
+    uint64_t             resend_due;        /**< Of what is unanswered; 0: to be
+                                                 set */
+    uint64_t             rto;               /**< ns: until the next repetition */
+    uint64_t             srtt;              /**< Round trip, ns; 0: not known, */
+    uint64_t             rttvar;            /**< and how much it varies */
+    uint64_t             asked_at;          /**< CONNECT went out; 0: more than
+                                                 once */
+    uint64_t             answered_at;       /**< Last CONNECT_ACK */
     uint32_t             tries;             /**< Resends since wait_start */
     uint32_t             heap_index;        /**< VMP_CTL_NO_TIMER: no timer */
     uint32_t             send_seq;          /**< Chooses the control QPs */
@@ -177,6 +201,7 @@ struct vmp_ctl_conn {
                                                  control QP */
     uint8_t              repeats;           /**< Of the peer's, answered since
                                                  the last progress */
+    uint8_t              is_asked;          /**< The peer owes an answer */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
@@ -186,6 +211,8 @@ struct vmp_ctl {
     vmp_ctl_params_t     params;
     vmp_port_attr_t      attr;
     uint64_t             rng;
+    uint64_t             now;
+    uint64_t             copy_time;         /**< Next copy of a datagram */
     vmp_ctl_conn_t       **slots;           /**< NULL: free */
     uint32_t             num_slots;
     uint32_t             next_free;         /**< Where to look first */
@@ -224,9 +251,18 @@ void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
  *  QP, and copies from so many others, until vmp_ctl_conn_send_again_end(). */
 void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra);
 
-/** The same for an answer that the peer seems not to have got. */
-void vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn);
+/**
+ * The same for an answer that the peer seems not to have got.
+ *
+ * @param last_p  When something of the kind was answered last.
+ * @return 0: just now, this is a copy: no answer, and no end.
+ */
+int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p);
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
+
+/** Send what others wait for from several control QPs at once, to several of the
+ *  peer's: one may be on the link that has just died. */
+void vmp_ctl_conn_send_wide(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
 
 /** Answer a datagram that fits no connection of ours, at a limited rate. */
 void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,
@@ -321,6 +357,13 @@ const char *vmp_ctl_conn_str(const vmp_ctl_conn_t *conn, char *buf);
 /** Its timer has run out. It may be gone on return. */
 void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now);
 
+/** An answer came to what went out at `asked_at` (0: several times, so it is not
+ *  known to which). */
+void vmp_ctl_conn_rtt(vmp_ctl_conn_t *conn, uint64_t asked_at, uint64_t now);
+
+/** How long to wait for an answer to something new. */
+uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn);
+
 /** Something was done: if it waits for more, do so from now on. */
 void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);
 
@@ -337,6 +380,10 @@ int vmp_ctl_path_is_asked(const vmp_ctl_conn_t *conn);
 /** Leader: request what is wanted and not there, some at a time. May fail the
  *  connection: return -1, it may be gone. */
 int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now);
+
+/** Leader: when the next dead path is to be repaired, at earliest; UINT64_MAX:
+ *  none waits for that. */
+uint64_t vmp_ctl_path_repair_time(const vmp_ctl_conn_t *conn, uint64_t now);
 
 /** Send again what waits for an answer. */
 void vmp_ctl_path_resend(vmp_ctl_conn_t *conn);

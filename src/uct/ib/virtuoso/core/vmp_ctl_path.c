@@ -43,6 +43,17 @@ static void send_epoch(vmp_ctl_conn_t *conn, vmp_ctl_type_t type,
     vmp_ctl_conn_send(conn, &msg);
 }
 
+/* To what may have been asked before */
+static void answer_epoch(vmp_ctl_conn_t *conn, vmp_ctl_type_t type,
+                         unsigned index, uint32_t epoch,
+                         vmp_ctl_reason_t reason)
+{
+    if (vmp_ctl_conn_answer_again(conn, &conn->paths[index].answered_at)) {
+        send_epoch(conn, type, index, epoch, reason);
+        vmp_ctl_conn_send_again_end(conn);
+    }
+}
+
 
 /* No QP for this path: the first is needed, others are not.
  * Return -1: the connection has failed and may be gone. */
@@ -152,7 +163,8 @@ static int path_request(vmp_ctl_conn_t *conn, unsigned index, uint64_t now)
         return path_unavailable(conn, index, now);
     }
 
-    path->state = VMP_CTL_PATH_REQ_SENT;
+    path->state    = VMP_CTL_PATH_REQ_SENT;
+    path->asked_at = now;
     send_qp(path, VMP_CTL_PATH_REQ);
     return 0;
 }
@@ -182,6 +194,24 @@ int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now)
     return 0;
 }
 
+uint64_t vmp_ctl_path_repair_time(const vmp_ctl_conn_t *conn, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    const vmp_ctl_path_slot_t *slot;
+    unsigned i;
+
+    for (i = 0; conn->is_leader && (i < conn->want); i++) {
+        slot = &conn->paths[i];
+        if ((slot->path == NULL) && !slot->is_unavailable &&
+            !vmp_ctl_path_is_draining(conn, i) && (slot->repair_at < next)) {
+            next = slot->repair_at;
+        }
+    }
+
+    /* should there be too many, they wait for others to end */
+    return (next <= now) ? now + VMP_CTL_RTO_MIN : next;
+}
+
 static void send_ask(vmp_ctl_conn_t *conn)
 {
     vmp_ctl_msg_t msg = {
@@ -203,8 +233,10 @@ void vmp_ctl_path_resend(vmp_ctl_conn_t *conn)
         if (path == NULL) {
             is_missing |= (i < conn->want) && !conn->paths[i].is_unavailable;
         } else if (path->state == VMP_CTL_PATH_REQ_SENT) {
+            path->asked_at = 0;
             send_qp(path, VMP_CTL_PATH_REQ);
         } else if (path->state == VMP_CTL_PATH_REP_SENT) {
+            path->asked_at = 0;
             send_qp(path, VMP_CTL_PATH_REP);
         }
     }
@@ -218,7 +250,7 @@ void vmp_ctl_path_resend(vmp_ctl_conn_t *conn)
 void vmp_ctl_path_send_dead(vmp_ctl_conn_t *conn, unsigned index,
                             uint32_t epoch)
 {
-    send_epoch(conn, VMP_CTL_DEAD, index, epoch, VMP_REASON_NONE);
+    answer_epoch(conn, VMP_CTL_DEAD, index, epoch, VMP_REASON_NONE);
 }
 
 void vmp_ctl_path_failed(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
@@ -320,6 +352,8 @@ static void recv_req_new(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     }
 
     path->is_announced = 1;
+    path->asked_at     = now;
+    slot->answered_at  = now;
     vmp_ctl_path_event(path, VMP_EV_PATH_READY);
     send_qp(path, VMP_CTL_PATH_REP);
     vmp_ctl_conn_kick(conn, now);
@@ -344,17 +378,17 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     if ((msg->epoch < slot->epoch) ||
         ((msg->epoch == slot->epoch) && (path == NULL))) {
-        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
-                   slot->is_unavailable ? VMP_REASON_RESOURCE :
-                   VMP_REASON_NONE);
+        answer_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                     slot->is_unavailable ? VMP_REASON_RESOURCE :
+                     VMP_REASON_NONE);
         return;
     }
 
     if (msg->epoch == slot->epoch) {
         /* A repeated one. If UP, the leader does not wait for us any more. */
         if ((path->state == VMP_CTL_PATH_REP_SENT) &&
-            (path->remote_qpn == msg->qpn)) {
-            vmp_ctl_conn_answer_again(conn);
+            (path->remote_qpn == msg->qpn) &&
+            vmp_ctl_conn_answer_again(conn, &slot->answered_at)) {
             send_qp(path, VMP_CTL_PATH_REP);
             vmp_ctl_conn_send_again_end(conn);
         }
@@ -392,8 +426,8 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     }
 
     if ((path == NULL) || (path->epoch != msg->epoch)) {
-        send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
-                   VMP_REASON_NONE);
+        answer_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
+                     VMP_REASON_NONE);
         return;
     }
 
@@ -403,14 +437,13 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     if (path->state == VMP_CTL_PATH_STATE_UP) {
         if (path->remote_qpn == msg->qpn) {
-            vmp_ctl_conn_answer_again(conn);
-            send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
-                       VMP_REASON_NONE);
-            vmp_ctl_conn_send_again_end(conn);
+            answer_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
+                         VMP_REASON_NONE);
         }
         return;
     }
 
+    vmp_ctl_conn_rtt(conn, path->asked_at, now);
     if (vmp_ctl_path_connect(path, msg) < 0) {
         vmp_ctl_path_retire(path, now);
         if (path_unavailable(conn, msg->path, now) < 0) {
@@ -419,6 +452,7 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
                    VMP_REASON_RESOURCE);
     } else {
+        conn->paths[path->index].answered_at = now;
         vmp_ctl_path_up(path, now);
         send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
                    VMP_REASON_NONE);
@@ -445,6 +479,7 @@ static void recv_rtu(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     }
 
     if (path->state == VMP_CTL_PATH_REP_SENT) {
+        vmp_ctl_conn_rtt(conn, path->asked_at, now);
         vmp_ctl_path_up(path, now);
         vmp_ctl_conn_kick(conn, now);
     }

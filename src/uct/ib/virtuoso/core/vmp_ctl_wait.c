@@ -47,27 +47,92 @@ static uint64_t silent_since(const vmp_ctl_conn_t *conn)
     return (conn->heard > conn->wait_start) ? conn->heard : conn->wait_start;
 }
 
-static void timer_start(vmp_ctl_conn_t *conn, uint64_t now)
+void vmp_ctl_conn_rtt(vmp_ctl_conn_t *conn, uint64_t asked_at, uint64_t now)
 {
-    uint64_t rto = conn->rto_ms * VMP_CTL_MSEC;
-    uint64_t end;
+    uint64_t rtt = now - asked_at;
+    uint64_t delta;
 
-    /* Plus or minus an eighth, so that the peers of one that restarts do not
-     * all call at once for ever */
-    rto += vmp_ctl_random(conn->ctl) % (rto / 4) - rto / 8;
-    rto += now;
-
-    if (can_time_out(conn)) {
-        end = silent_since(conn) + conn->ctl->params.peer_timeout_ns;
-        rto = ((rto > end) && (end > now)) ? end : rto;
+    if (asked_at == 0) {
+        return;
     }
 
-    vmp_ctl_timer_set(conn, rto);
+    if (conn->srtt == 0) {
+        conn->srtt   = rtt + 1;
+        conn->rttvar = rtt / 2;
+        return;
+    }
+
+    delta        = (rtt > conn->srtt) ? rtt - conn->srtt : conn->srtt - rtt;
+    conn->rttvar = (3 * conn->rttvar + delta) / 4;
+    conn->srtt   = (7 * conn->srtt + rtt) / 8;
+}
+
+uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn)
+{
+    uint64_t load = conn->ctl->heap_len * VMP_CTL_RTO_SHARE;
+    uint64_t rto  = conn->srtt + 4 * conn->rttvar;
+
+    if ((conn->state != VMP_CTL_CONN_CONNECTED) || (conn->srtt == 0)) {
+        return VMP_CTL_RTO_MIN;
+    }
+
+    rto = (rto > VMP_CTL_RTO_FLOOR) ? rto : VMP_CTL_RTO_FLOOR;
+    rto = (rto > load) ? rto : load;
+    return (rto < VMP_CTL_RTO_MAX) ? rto : VMP_CTL_RTO_MAX;
+}
+
+/* Whether the peer owes an answer. From when it begins to, wait anew. */
+static int is_asked(vmp_ctl_conn_t *conn)
+{
+    int was_asked = conn->is_asked;
+
+    conn->is_asked = (conn->state != VMP_CTL_CONN_CONNECTED) ||
+                     conn->is_pinging || vmp_ctl_path_is_asked(conn);
+    if (conn->is_asked && !was_asked) {
+        conn->rto        = vmp_ctl_conn_rto(conn);
+        conn->tries      = 0;
+        conn->resend_due = 0;
+    }
+
+    return conn->is_asked;
+}
+
+static void timer_start(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    uint64_t time = UINT64_MAX;
+    uint64_t repair, end;
+
+    if (is_asked(conn)) {
+        if (conn->resend_due <= now) {
+            /* Plus or minus an eighth, so that the peers of one that restarts
+             * do not all call at once for ever */
+            conn->resend_due = now + conn->rto - conn->rto / 8 +
+                               vmp_ctl_random(conn->ctl) % (conn->rto / 4);
+        }
+        time = conn->resend_due;
+    }
+
+    if (conn->state == VMP_CTL_CONN_CONNECTED) {
+        repair = vmp_ctl_path_repair_time(conn, now);
+        time   = (repair < time) ? repair : time;
+    }
+
+    if (can_time_out(conn)) {
+        end  = silent_since(conn) + conn->ctl->params.peer_timeout_ns;
+        time = ((time > end) && (end > now)) ? end : time;
+    }
+
+    if (time == UINT64_MAX) {
+        vmp_ctl_timer_clear(conn);
+    } else {
+        vmp_ctl_timer_set(conn, time);
+    }
 }
 
 void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
 {
-    conn->rto_ms     = VMP_CTL_RTO_MIN / VMP_CTL_MSEC;
+    conn->rto        = vmp_ctl_conn_rto(conn);
+    conn->resend_due = 0;
     conn->tries      = 0;
     conn->repeats    = 0;
     conn->wait_start = now;
@@ -99,6 +164,28 @@ static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
                       now);
 }
 
+static void resend(vmp_ctl_conn_t *conn)
+{
+    /* All ways but one may be dead, from there to us too. So the longer it
+     * takes the more ways are tried at once, the first ones one by one. */
+    vmp_ctl_conn_send_again(conn, conn->tries++);
+    if (conn->state == VMP_CTL_CONN_CONNECTING) {
+        conn->asked_at = 0;
+        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+    } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
+        if (conn->is_pinging) {
+            vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+        }
+        vmp_ctl_path_resend(conn);
+    }
+    vmp_ctl_conn_send_again_end(conn);
+
+    conn->rto *= 2;
+    if (conn->rto > VMP_CTL_RTO_MAX) {
+        conn->rto = VMP_CTL_RTO_MAX;
+    }
+}
+
 void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
 {
     uint64_t timeout = conn->ctl->params.peer_timeout_ns;
@@ -107,7 +194,7 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
     char str[VMP_CTL_STR_MAX];
 
     vmp_ctl_timer_clear(conn);
-    if (late > VMP_CTL_RTO_MIN) {
+    if (late > VMP_CTL_STILL) {
         /* We stood still (stopped, or starved of CPU), not the peer: its
          * answers may lie there unread (R5). What was heard when we went on
          * came after that time, which does not count for it. */
@@ -139,25 +226,12 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
         }
     }
 
-    /* All ways but one may be dead, from there to us too. So the longer it
-     * takes the more ways are tried at once, the first ones one by one. */
-    vmp_ctl_conn_send_again(conn, conn->tries++);
-    if (conn->state == VMP_CTL_CONN_CONNECTING) {
-        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
-    } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
-        if (conn->is_pinging) {
-            vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
-        }
-        vmp_ctl_path_resend(conn);
-    }
-    vmp_ctl_conn_send_again_end(conn);
-    if (vmp_ctl_path_start(conn, now) < 0) {
-        return;
+    /* else a path is to be repaired, or the peer was waited for long enough */
+    if (conn->is_asked && (conn->resend_due <= now)) {
+        resend(conn);
     }
 
-    conn->rto_ms *= 2;
-    if (conn->rto_ms > VMP_CTL_RTO_MAX / VMP_CTL_MSEC) {
-        conn->rto_ms = VMP_CTL_RTO_MAX / VMP_CTL_MSEC;
+    if (vmp_ctl_path_start(conn, now) == 0) {
+        timer_start(conn, now);
     }
-    timer_start(conn, now);
 }
