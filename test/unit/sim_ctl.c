@@ -70,7 +70,7 @@ static void random_action(void)
         app_fail_path(n, slot, world_rand(WORLD_PATHS));
         break;
     case 1:
-        app_cmd(n, slot, VMP_CMD_IDLE, 0);
+        app_cmd(n, slot, world_rand(2) ? VMP_CMD_IDLE : VMP_CMD_NEED, 0);
         break;
     default:
         app_cmd(n, slot, VMP_CMD_WANT_PATHS, world_rand(256));

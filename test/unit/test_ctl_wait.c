@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define RECOVER  (7 * SEC)    /* the application drains within 4 s */
+
 
 /* All ways but one are dead, from here and from there */
 static void test_dead_ud(uint64_t seed)
@@ -171,6 +173,107 @@ static void test_lost_rtu(int is_seen)
     world_cleanup();
 }
 
+/* Nothing is up between nodes 0 and 1, and nothing gets through */
+static void lose_all(uint64_t seed)
+{
+    unsigned i;
+
+    world_begin(seed);
+    world.num_paths = 2;
+    app_connect(0, 1);
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    for (i = 0; i < 2; i++) {
+        app_cmd(i, app_slot(i, 1 - i), VMP_CMD_WANT_PATHS, 2);
+    }
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, 2);
+    world.loss = 1000;
+    for (i = 0; i < 4; i++) {
+        app_fail_path(i % 2, app_slot(i % 2, 1 - i % 2), i / 2);
+    }
+    world_run(100 * MSEC);
+}
+
+/* Nobody waits for a path: no peer is taken for dead, and all comes back */
+static void test_not_needed(uint64_t seed)
+{
+    lose_all(seed);
+    world_run(10 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[0].num_failed + world.nodes[1].num_failed == 0);
+    world.loss = 0;
+    world_run(RECOVER);
+    app_check_pair(0, 1, 2);
+    world_check_idle();
+    world_cleanup();
+}
+
+/* Somebody does: the clock runs from then on, and only there. Where a path comes
+ * up in time, it is over. */
+static void test_needed(uint64_t seed, int is_healed)
+{
+    unsigned n = seed / 2 % 2;
+
+    lose_all(seed);
+    world_run(3 * WORLD_TIMEOUT);
+    app_cmd(n, app_slot(n, 1 - n), VMP_CMD_NEED, 0);
+    world_run(WORLD_TIMEOUT / 4);
+    app_cmd(n, app_slot(n, 1 - n), VMP_CMD_NEED, 0);    /* changes nothing */
+    if (is_healed) {
+        world.loss = 0;
+        world_run(RECOVER);
+        app_check_pair(0, 1, 2);
+        world.loss = 1000;
+        app_fail_path(n, app_slot(n, 1 - n), 0);
+        app_fail_path(n, app_slot(n, 1 - n), 1);
+        world_run(3 * WORLD_TIMEOUT);
+        VMP_CHECK(world.nodes[0].num_failed + world.nodes[1].num_failed == 0);
+    } else {
+        world_run(WORLD_TIMEOUT - WORLD_TIMEOUT / 4 - 50 * MSEC);
+        VMP_CHECK(world.nodes[0].num_failed + world.nodes[1].num_failed == 0);
+        world_run(60 * MSEC);
+        VMP_CHECK((world.nodes[n].num_failed == 1) &&
+                  (world.nodes[1 - n].num_failed == 0));
+    }
+    world_cleanup();
+}
+
+/* It is void while a path is up */
+static void test_need_void(void)
+{
+    world_begin(1);
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    app_cmd(0, app_slot(0, 1), VMP_CMD_NEED, 0);
+    world_run(MSEC);
+    world.loss = 1000;
+    app_fail_path(0, app_slot(0, 1), 0);
+    world_run(5 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    world_cleanup();
+}
+
+/* The peer's control answers, though it has no QPs: it lives */
+static void test_need_lives(void)
+{
+    unsigned n;
+
+    for (n = 0; n < 2; n++) {
+        world_begin(n);
+        app_connect(n, 1 - n);
+        world_run(100 * MSEC);
+        world.nodes[1 - n].qps_left = 0;
+        app_fail_path(n, app_slot(n, 1 - n), 0);
+        app_cmd(n, app_slot(n, 1 - n), VMP_CMD_NEED, 0);
+        world_run(10 * WORLD_TIMEOUT);
+        VMP_CHECK(world.nodes[n].num_failed == 0);
+        world.nodes[1 - n].qps_left = 10;
+        world_run(RECOVER);
+        app_check_pair(0, 1, 1);
+        world_cleanup();
+    }
+}
+
 int main(void)
 {
     unsigned i;
@@ -185,6 +288,12 @@ int main(void)
     test_timeout();
     test_lost_rtu(0);
     test_lost_rtu(1);
+    for (i = 0; i < 40; i++) {
+        test_not_needed(i);
+        test_needed(i, i % 3 == 0);
+    }
+    test_need_void();
+    test_need_lives();
 
     printf("test_ctl_wait: ok\n");
     return 0;

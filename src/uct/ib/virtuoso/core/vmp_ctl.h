@@ -51,9 +51,12 @@ typedef enum vmp_cmd_type {
                                  send on it, whatever datagram was lost */
     VMP_CMD_PING,           /**< All paths stand still: is the peer there? An
                                  answer raises VMP_EV_PEER_ALIVE */
-    VMP_CMD_NEED,           /**< No path is up, and something waits for one: the
-                                 time of VMP_EV_CONN_FAILED runs from now on, at
-                                 most, until one comes up (R5) */
+    VMP_CMD_NEED,           /**< No path is up and something waits for one: from
+                                 now on a peer that gives no sign of life times
+                                 out. Over with the next PATH_UP, and void while
+                                 control has a path up: to be said again when
+                                 that goes (after PATH_DOWN or the PATH_FAIL of
+                                 it, also if it was never sent on) */
     VMP_CMD_IDLE            /**< No endpoints on the connection any more */
 } vmp_cmd_type_t;
 
@@ -140,7 +143,8 @@ typedef struct vmp_ctl_params {
     uint8_t                num_paths;       /**< Most paths of a connection */
     uint32_t               credits;         /**< Initial grant to each peer */
     uint32_t               frame_size;      /**< Largest that we receive */
-    uint64_t               peer_timeout_ns; /**< No answer that long: failed */
+    uint64_t               peer_timeout_ns; /**< No answer that long to what the
+                                                 application waits for: failed */
     vmp_spsc_t             *cmds;           /**< Consumed by control */
     vmp_spsc_t             *evs;            /**< Produced by control */
 } vmp_ctl_params_t;

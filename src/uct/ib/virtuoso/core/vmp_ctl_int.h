@@ -162,6 +162,8 @@ struct vmp_ctl_conn {
     vmp_ctl_conn_t       *half_prev;
     uint64_t             peer_id;
     uint64_t             wait_start;        /**< Of what it waits for now */
+    uint64_t             asked_since;       /**< The peer owes an answer */
+    uint64_t             need_since;        /**< VMP_CMD_NEED */
     uint64_t             heard;             /**< Last valid datagram */
     uint64_t             resend_at;         /**< Of the timer */
     uint64_t             resend_due;        /**< Of what is unanswered; 0: to be
@@ -202,6 +204,8 @@ struct vmp_ctl_conn {
     uint8_t              repeats;           /**< Of the peer's, answered since
                                                  the last progress */
     uint8_t              is_asked;          /**< The peer owes an answer */
+    uint8_t              was_up;            /**< Some path was */
+    uint8_t              is_needed;         /**< The application waits for one */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
@@ -363,6 +367,9 @@ void vmp_ctl_conn_rtt(vmp_ctl_conn_t *conn, uint64_t asked_at, uint64_t now);
 
 /** How long to wait for an answer to something new. */
 uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn);
+
+/** VMP_CMD_NEED. */
+void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now);
 
 /** Something was done: if it waits for more, do so from now on. */
 void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);

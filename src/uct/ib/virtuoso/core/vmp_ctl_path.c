@@ -513,7 +513,8 @@ static void recv_dead(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         (void)vmp_ctl_down_unknown(conn, msg, now);
     }
 
-    if (is_refused && (msg->path == 0)) {
+    /* what was there before is tried again */
+    if (is_refused && (msg->path == 0) && !conn->was_up) {
         vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
                    "vmp: %s has no QP for the first path",
                    vmp_ctl_conn_str(conn, str));

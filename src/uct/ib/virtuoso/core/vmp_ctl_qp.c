@@ -108,6 +108,8 @@ void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now)
     path->state        = VMP_CTL_PATH_STATE_UP;
     path->up_time      = now;
     path->is_announced = 1;
+    path->conn->was_up    = 1;
+    path->conn->is_needed = 0;
     vmp_ctl_path_event(path, VMP_EV_PATH_UP);
     vmp_ctl_half_remove(conn);
     vmp_debug("vmp: %s: path %u epoch %u up after %.1f ms: rail %u to %u, "

@@ -21,30 +21,49 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     }
 }
 
-/* While no path is up a connection can time out; a path that is up shows
- * whether the peer lives, and others wait as long as it does */
-static int can_time_out(const vmp_ctl_conn_t *conn)
+static int has_path_up(const vmp_ctl_conn_t *conn)
 {
     const vmp_ctl_path_t *path;
     unsigned i;
 
+    for (i = 0; i < conn->num_paths; i++) {
+        path = conn->paths[i].path;
+        if ((path != NULL) && (path->state == VMP_CTL_PATH_STATE_UP)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* While no path is up a connection can time out, if somebody waits for it; a
+ * path that is up shows whether the peer lives, and others wait as long as it
+ * does */
+static int can_time_out(const vmp_ctl_conn_t *conn)
+{
     if (conn->state != VMP_CTL_CONN_CONNECTED) {
         return conn->state == VMP_CTL_CONN_CONNECTING;
     }
 
-    for (i = 0; i < conn->num_paths; i++) {
-        path = conn->paths[i].path;
-        if ((path != NULL) && (path->state == VMP_CTL_PATH_STATE_UP)) {
-            return 0;
-        }
-    }
-
-    return vmp_ctl_path_is_asked(conn);
+    return (conn->is_needed || !conn->was_up) && !has_path_up(conn) &&
+           vmp_ctl_path_is_asked(conn);
 }
 
+static uint64_t max_time(uint64_t a, uint64_t b)
+{
+    return (a > b) ? a : b;
+}
+
+/* The clock (R5): from the last sign of life, or from when the peer was asked
+ * for what somebody needs */
 static uint64_t silent_since(const vmp_ctl_conn_t *conn)
 {
-    return (conn->heard > conn->wait_start) ? conn->heard : conn->wait_start;
+    if ((conn->state == VMP_CTL_CONN_CONNECTED) && conn->is_needed) {
+        return max_time(conn->heard, max_time(conn->need_since,
+                                              conn->asked_since));
+    }
+
+    return max_time(conn->heard, conn->wait_start);
 }
 
 void vmp_ctl_conn_rtt(vmp_ctl_conn_t *conn, uint64_t asked_at, uint64_t now)
@@ -82,16 +101,17 @@ uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn)
 }
 
 /* Whether the peer owes an answer. From when it begins to, wait anew. */
-static int is_asked(vmp_ctl_conn_t *conn)
+static int is_asked(vmp_ctl_conn_t *conn, uint64_t now)
 {
     int was_asked = conn->is_asked;
 
     conn->is_asked = (conn->state != VMP_CTL_CONN_CONNECTED) ||
                      conn->is_pinging || vmp_ctl_path_is_asked(conn);
     if (conn->is_asked && !was_asked) {
-        conn->rto        = vmp_ctl_conn_rto(conn);
-        conn->tries      = 0;
-        conn->resend_due = 0;
+        conn->rto         = vmp_ctl_conn_rto(conn);
+        conn->tries       = 0;
+        conn->resend_due  = 0;
+        conn->asked_since = now;
     }
 
     return conn->is_asked;
@@ -102,7 +122,7 @@ static void timer_start(vmp_ctl_conn_t *conn, uint64_t now)
     uint64_t time = UINT64_MAX;
     uint64_t repair, end;
 
-    if (is_asked(conn)) {
+    if (is_asked(conn, now)) {
         if (conn->resend_due <= now) {
             /* Plus or minus an eighth, so that the peers of one that restarts
              * do not all call at once for ever */
@@ -139,8 +159,22 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
     if (is_waiting(conn)) {
         timer_start(conn, now);
     } else {
+        conn->is_asked = 0;
         vmp_ctl_timer_clear(conn);
     }
+}
+
+void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    if ((conn->state != VMP_CTL_CONN_CONNECTED) || conn->is_needed ||
+        has_path_up(conn)) {
+        return;
+    }
+
+    conn->is_needed  = 1;
+    conn->need_since = now;
+    conn->want       = (conn->want == 0) ? 1 : conn->want;
+    vmp_ctl_conn_kick(conn, now);
 }
 
 static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
@@ -200,6 +234,7 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
          * came after that time, which does not count for it. */
         start            = silent_since(conn) + late;
         conn->wait_start = (start < now) ? start : now;
+        conn->need_since = conn->wait_start;
     }
 
     if (!is_waiting(conn)) {

@@ -160,6 +160,9 @@ void vmp_path_free(vmp_path_t *path)
 
 void vmp_path_up(vmp_path_t *path)
 {
+    /* control's clock has stopped; if the path then shows nothing, it is told
+     * again */
+    path->conn->is_needed = 0;
     if (path->state != VMP_PATH_READY) {
         return;
     }
@@ -189,7 +192,6 @@ void vmp_path_enable(vmp_path_t *path)
     path->pol->window              = vmp_rma_window(path);
     conn->probe_fails[path->index] = 0;
     conn->up_mask                 |= 1ull << path->index;
-    conn->is_needed                = 0;
     vmp_path_update_eligible(path);
     vmp_conn_update_tx_path(conn);
     vmp_rma_kick(conn);
@@ -369,6 +371,7 @@ void vmp_path_fence_off(vmp_path_t *path)
     };
 
     ++conn->iface->counters.paths_failed;
+    conn->is_needed = 0;
     if (vmp_iface_command(conn->iface, &cmd) != 0) {
         vmp_conn_fail(conn, VMP_ERR_NO_MEMORY);
         return;

@@ -78,6 +78,8 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
         return;
     }
 
+    path->conn->is_needed = 0;
+
     vmp_debug("%s is down", vmp_path_str(path, str, sizeof(str)));
     if ((path->state == VMP_PATH_READY) &&
         !(path->conn->block & VMP_BLOCK_CLOSED) &&
