@@ -305,6 +305,60 @@ static void test_idle(uint64_t seed)
     world_end();
 }
 
+static int is_home(const stream_t *stream, const uint32_t *home)
+{
+    const vmp_conn_t *conn = stream->ep.conn;
+    unsigned i;
+
+    for (i = 0; i < 4; ++i) {
+        if ((conn->paths[i] == NULL) || (conn->paths[i]->entropy != home[i])) {
+            return 0;
+        }
+    }
+
+    return conn->up_mask == 0xf;
+}
+
+/* Links are cut one after the other, so that all paths have moved: in the end
+ * they are where they were, though nothing fails any more */
+static void test_home(uint64_t seed)
+{
+    uint32_t home[4];
+    stream_t stream;
+    work_t work;
+    uint64_t end;
+    unsigned i;
+
+    net_begin("paths go home", seed);
+    work_make(&work);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    for (i = 0; i < 4; ++i) {
+        home[i] = stream.ep.conn->paths[i]->entropy;
+    }
+
+    traffic(&stream, &work, 1, 5 * MSEC);
+    world_run(1200 * MSEC);             /* long enough to be a home */
+    for (i = 0; i < LINKS; ++i) {
+        net_cut(i, 1);
+        traffic(&stream, &work, 1, 100 * MSEC);
+        net_cut(i, 0);
+    }
+
+    VMP_CHECK(!is_home(&stream, home));
+    end = sim_now() + 20000 * MSEC;
+    while (!is_home(&stream, home)) {
+        VMP_CHECK(sim_now() < end);
+        traffic(&stream, &work, 1, MSEC);
+        world_run(50 * MSEC);
+    }
+
+    VMP_CHECK(!stream.failed);
+    stream_close(&stream);
+    work_free(&work);
+    world_end();
+}
+
 static void run(uint64_t seed)
 {
     uint64_t i;
@@ -316,6 +370,7 @@ static void run(uint64_t seed)
         test_congestion(i);
         test_hiccup(i);
         test_idle(i);
+        test_home(i);
     }
 
     test_slow_peer(seed, 0);

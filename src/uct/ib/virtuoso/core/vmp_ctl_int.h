@@ -21,6 +21,7 @@
  *   vmp_ctl_path.c    which paths, and agreeing on their QPs
  *   vmp_ctl_qp.c      a path's QP: from creation to the end of its quarantine
  *   vmp_ctl_down.c    fencing off a path that died, at both ends
+ *   vmp_ctl_home.c    paths go back to where they were
  *   vmp_entropy.c     which entropy values
  */
 
@@ -123,6 +124,11 @@ typedef struct vmp_ctl_path_slot {
     uint32_t       backoff_ms;              /**< Before the next repair */
     uint64_t       repair_at;               /**< Not before */
     uint64_t       answered_at;             /**< Last answer to the peer */
+    uint32_t       home;                    /**< Entropy value on which it was up
+                                                 for long; 0: none yet */
+    uint32_t       home_wait_ms;            /**< Between tries to go back, */
+    uint64_t       home_at;                 /**< and the next one */
+    uint8_t        go_home;                 /**< With the next epoch */
     uint8_t        is_unavailable;          /**< Out of resources here or there:
                                                  until the next WANT_PATHS */
 } vmp_ctl_path_slot_t;
@@ -482,7 +488,26 @@ int vmp_ctl_down_is_waited(const vmp_ctl_conn_t *conn);
 void vmp_ctl_down_resend(vmp_ctl_conn_t *conn);
 
 
+/* vmp_ctl_home.c */
+
+/** A path is about to be retired. */
+void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now);
+
+/** Leader: retire a path that is away from home and may try to go back. */
+void vmp_ctl_home_return(vmp_ctl_conn_t *conn, uint64_t now);
+
+/** Entropy value of a path that is about to be requested. */
+uint32_t vmp_ctl_home_entropy(vmp_ctl_conn_t *conn, unsigned index,
+                              uint32_t epoch);
+
+/** When vmp_ctl_home_return() has something to do; UINT64_MAX: never. */
+uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn);
+
+
 /* vmp_entropy.c */
+
+/** Whether another path of the connection has its UDP source port. */
+int vmp_entropy_is_taken(const vmp_ctl_conn_t *conn, uint32_t entropy);
 
 /** Choose the entropy value of a path that is about to be requested. */
 uint32_t vmp_entropy_choose(vmp_ctl_conn_t *conn, unsigned path,

@@ -156,7 +156,7 @@ static int path_request(vmp_ctl_conn_t *conn, unsigned index, uint64_t now)
 
     /* An epoch is never used twice, so the last one is the end of this path */
     if (epoch != 0) {
-        entropy = vmp_entropy_choose(conn, index, epoch);
+        entropy = vmp_ctl_home_entropy(conn, index, epoch);
         path    = vmp_ctl_path_new(conn, index, epoch, entropy, now);
     }
     if (path == NULL) {
@@ -177,6 +177,7 @@ int vmp_ctl_path_start(vmp_ctl_conn_t *conn, uint64_t now)
         return 0;
     }
 
+    vmp_ctl_home_return(conn, now);
     pending = num_pending(conn);
     for (i = 0; (i < conn->want) && (pending < VMP_CTL_MAX_PENDING); i++) {
         if ((conn->paths[i].path != NULL) || conn->paths[i].is_unavailable ||
@@ -198,6 +199,7 @@ uint64_t vmp_ctl_path_repair_time(const vmp_ctl_conn_t *conn, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
     const vmp_ctl_path_slot_t *slot;
+    uint64_t home;
     unsigned i;
 
     for (i = 0; conn->is_leader && (i < conn->want); i++) {
@@ -207,6 +209,9 @@ uint64_t vmp_ctl_path_repair_time(const vmp_ctl_conn_t *conn, uint64_t now)
             next = slot->repair_at;
         }
     }
+
+    home = vmp_ctl_home_time(conn);
+    next = (home < next) ? home : next;
 
     /* should there be too many, they wait for others to end */
     return (next <= now) ? now + VMP_CTL_RTO_MIN : next;

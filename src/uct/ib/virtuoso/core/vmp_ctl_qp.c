@@ -178,6 +178,7 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
     }
 
     set_backoff(path, now);
+    vmp_ctl_home_left(path, now);
     path->state         = VMP_CTL_PATH_DYING;
     path->time          = now + VMP_CTL_QUARANTINE;
     path->in_quarantine = 1;

@@ -15,7 +15,8 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     case VMP_CTL_CONN_CONNECTING:
         return 1;
     case VMP_CTL_CONN_CONNECTED:
-        return conn->is_pinging || vmp_ctl_path_is_waited(conn);
+        return conn->is_pinging || vmp_ctl_path_is_waited(conn) ||
+               (vmp_ctl_home_time(conn) != UINT64_MAX);
     default:
         return conn->goodbyes > 0;
     }
@@ -253,7 +254,7 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
             return;
         }
 
-        if (!conn->is_warned) {
+        if (!conn->is_warned && conn->is_asked) {
             conn->is_warned = 1;
             vmp_warn("vmp: %s: not all of %u paths came up in %.1f s, going on "
                      "with fewer and trying on", vmp_ctl_conn_str(conn, str),

@@ -36,6 +36,11 @@ static int port_is_taken(const vmp_ctl_conn_t *conn, uint16_t port)
     return 0;
 }
 
+int vmp_entropy_is_taken(const vmp_ctl_conn_t *conn, uint32_t entropy)
+{
+    return port_is_taken(conn, vmp_port_udp_sport(entropy));
+}
+
 static int port_has_failed(const vmp_ctl_conn_t *conn, uint16_t port)
 {
     unsigned i;

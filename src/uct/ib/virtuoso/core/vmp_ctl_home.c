@@ -1,0 +1,126 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core/vmp_ctl_int.h"
+
+/*
+ * Where paths come from. Links that fail one after the other would drive the paths
+ * of a connection together on few links, where they stay when all are healed.
+ * So each path remembers the entropy value on which it was up for long (its home),
+ * and its leader tries that again from time to time: the path goes there as if it
+ * had failed where it is, and comes back to other values if it does not carry
+ * there.
+ */
+
+#define VMP_CTL_HOME_MIN  1000          /* ms: until the first try */
+#define VMP_CTL_HOME_MAX  16000
+
+
+void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now)
+{
+    vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
+    int is_stable;
+
+    if ((path->state != VMP_CTL_PATH_STATE_UP) || !path->conn->is_leader) {
+        return;
+    }
+
+    is_stable = now - path->up_time >= VMP_CTL_STABLE;
+    if ((slot->home == 0) && is_stable) {
+        slot->home = path->entropy;
+    }
+
+    if (path->entropy != slot->home) {
+        return;
+    }
+
+    slot->home_wait_ms = is_stable ? VMP_CTL_HOME_MIN : slot->home_wait_ms * 2;
+    if (slot->home_wait_ms > VMP_CTL_HOME_MAX) {
+        slot->home_wait_ms = VMP_CTL_HOME_MAX;
+    }
+
+    slot->home_at = now + slot->home_wait_ms * VMP_CTL_MSEC;
+}
+
+/* Whether a path is up elsewhere, so that it could go home */
+static int is_away(const vmp_ctl_path_slot_t *slot)
+{
+    return (slot->path != NULL) && (slot->home != 0) &&
+           (slot->path->state == VMP_CTL_PATH_STATE_UP) &&
+           (slot->path->entropy != slot->home);
+}
+
+/* Not the last one, nor without need */
+static int may_go(const vmp_ctl_conn_t *conn)
+{
+    unsigned num_up = 0;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        num_up += (conn->paths[i].path != NULL) &&
+                  (conn->paths[i].path->state == VMP_CTL_PATH_STATE_UP);
+    }
+
+    return conn->is_leader && (num_up > 1) &&
+           (conn->has_user || !conn->peer_is_idle);
+}
+
+void vmp_ctl_home_return(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    vmp_ctl_path_slot_t *slot;
+    char str[VMP_CTL_STR_MAX];
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        slot = &conn->paths[i];
+        if (!is_away(slot) || (slot->home_at > now) || !may_go(conn)) {
+            continue;
+        }
+
+        if (vmp_entropy_is_taken(conn, slot->home)) {
+            slot->home_at = now + VMP_CTL_HOME_MAX * VMP_CTL_MSEC;
+            continue;
+        }
+
+        vmp_info("vmp: %s: path %u goes back from UDP port %u to %u",
+                 vmp_ctl_conn_str(conn, str), i,
+                 vmp_port_udp_sport(slot->path->entropy),
+                 vmp_port_udp_sport(slot->home));
+        vmp_ctl_path_retire(slot->path, now);
+        slot->go_home   = 1;
+        slot->repair_at = now;
+        return;                         /* one at a time */
+    }
+}
+
+uint32_t vmp_ctl_home_entropy(vmp_ctl_conn_t *conn, unsigned index,
+                              uint32_t epoch)
+{
+    vmp_ctl_path_slot_t *slot = &conn->paths[index];
+    int go_home               = slot->go_home;
+
+    slot->go_home = 0;
+    return (go_home && !vmp_entropy_is_taken(conn, slot->home)) ?
+           slot->home : vmp_entropy_choose(conn, index, epoch);
+}
+
+uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn)
+{
+    uint64_t next = UINT64_MAX;
+    unsigned i;
+
+    if ((conn->state != VMP_CTL_CONN_CONNECTED) || !may_go(conn)) {
+        return next;
+    }
+
+    for (i = 0; i < conn->num_paths; i++) {
+        if (is_away(&conn->paths[i]) && (conn->paths[i].home_at < next)) {
+            next = conn->paths[i].home_at;
+        }
+    }
+
+    return next;
+}
