@@ -35,8 +35,11 @@ if [ "$TLS" != vmp ]; then
     LAUNCH=()
 fi
 
-# Debian 13's ucx_perftest starts MPI in any case: without UCX in there, too
-PERF_ENV=(OMPI_MCA_pml=ob1)
+# Debian 13's ucx_perftest starts MPI in any case: without UCX in there, too. And
+# without a compiler for GPUs (rocm's module) and GPUs' libraries (hwloc's
+# plug-ins), whose loading takes more time than most tests.
+PERF_ENV=(OMPI_MCA_pml=ob1 HWLOC_PLUGINS_PATH=/nonexistent
+          UCX_MODULES=^rocm,mad)
 
 failures=0
 lab_is_ours=0

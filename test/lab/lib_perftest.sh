@@ -16,7 +16,7 @@ batch_port=16500
 # UCX 1.18 gives up at its module gga, which needs mlx5 devices, before it comes
 # to the transport of a UCT test
 # shellcheck disable=SC2034 # the tests use it
-NO_GGA=UCX_MODULES=^mlx5
+NO_GGA=UCX_MODULES=^rocm,mad,mlx5
 
 # list NAME: a list of tests from standard input
 list()
