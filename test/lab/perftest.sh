@@ -21,7 +21,7 @@ perf default ucp_get 1048576 12
 perf default ucp_am_bw 8192 200
 # UCX 1.18 gives up at its module gga, which needs mlx5 devices, before it comes
 # to vmp
-NO_GGA=UCX_MODULES=^mlx5
+NO_GGA=UCX_MODULES=^rocm,mad,mlx5
 perf uct am_bw 8 300 $NO_GGA -- -x "${TLS%%,*}" -d rxe0:1 -D short
 perf uct am_bw 4096 100 $NO_GGA -- -x "${TLS%%,*}" -d rxe0:1 -D bcopy
 perf "every message spread" tag_bw 8192 200 UCX_VMP_SPREAD_THRESH=0

@@ -5,12 +5,12 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 600
+# timeout: 1000
 #
-# ucx_perftest with UCX's own settings that change how it uses a transport: every
-# value of each with every value of every other one, in few rows; and what is left
-# out of all tests with ucx_perftest, with the run that says why. All of vmp's
-# settings: settings_pairs.sh.
+# ucx_perftest with UCX's own settings that change how it uses a transport, every
+# value of each with every value of every other one, in few rows; and what is
+# left out of all tests with ucx_perftest, with the run that says why. All of
+# vmp's settings: settings_pairs.sh.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -40,17 +40,12 @@ sleep_stream     -I -E sleep -t stream_lat
 sleep_am         -I -E sleep -t ucp_am_lat
 wakeup_tag_lat   -I -t tag_lat
 END
-    list sizes <<'END'
-8       -s 8       -n 10
-5001    -s 5001    -n 10
-300001  -s 300001  -n 3
-END
 }
 
 # run_row NUMBER WORD...: words as pairs.awk prints them
 run_row()
 {
-    local number=$1 word types=polling settings=() options=()
+    local number=$1 what word size types=polling settings=() options=()
 
     shift
     for word; do
@@ -59,12 +54,17 @@ run_row()
             *=-) ;;
             ERRORS=*) options+=("${word#*=}") ;;
             SLEEP=*) types=sleeping ;;
+            SIZE=*) size=${word#*=} ;;
             *) settings+=("$word") ;;
         esac
     done
+    list sizes <<END
+$size   -s $size   -n 10
+300001  -s 300001  -n 3
+END
     # UCX's lines of lanes come with the new protocols' table only
-    perf_batch "row $number, $types, ${settings[*]} ${options[*]}" 90 \
-               "$OUT/$types" "$OUT/sizes" UCX_PROTO_INFO=y \
+    what="$types, $size bytes, ${settings[*]} ${options[*]}"
+    perf_batch "row $number, $what" 90 "$OUT/$types" "$OUT/sizes" UCX_PROTO_INFO=y \
                ${settings[@]+"${settings[@]}"} -- \
                ${options[@]+"${options[@]}"}
 }
