@@ -39,7 +39,7 @@ fi
 # without a compiler for GPUs (rocm's module) and GPUs' libraries (hwloc's
 # plug-ins), whose loading takes more time than most tests.
 PERF_ENV=(OMPI_MCA_pml=ob1 HWLOC_PLUGINS_PATH=/nonexistent
-          UCX_MODULES=^rocm,mad)
+          "UCX_MODULES=^rocm,mad")
 
 failures=0
 lab_is_ours=0
