@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 300
 #
 # What people run first, and a benchmark: that they run, and what they say.

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 120
 #
 # Connections come up and carry data over GIDs of both kinds.

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 240
 #
 # Foreign, broken and replayed control datagrams while verified transfers run:

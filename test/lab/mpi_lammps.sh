@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: draft
-# timeout: 400
+# timeout: 500
 #
 # LAMMPS from Debian, with Open MPI over vmp alone: its results have to be those
 # over TCP.
@@ -53,7 +53,7 @@ test_lammps()
         lammps_input |
             "$VMPLAB" exec "$host" --timeout 20 -- sh -c 'cat >/tmp/melt.in'
     done
-    on a 120 mpirun.openmpi --host a:2,b:2 -np 4 --mca pml ob1 \
+    on a 200 mpirun.openmpi --host a:2,b:2 -np 4 --mca pml ob1 \
         --mca btl tcp,self --mca mpi_yield_when_idle 1 \
         lmp -in /tmp/melt.in -log none >"$OUT/mpi" 2>&1 || {
         problem "LAMMPS over TCP: does not run"
@@ -65,7 +65,7 @@ test_lammps()
         problem "LAMMPS over TCP: no results"
         show "$OUT/mpi"
     }
-    mpi_program LAMMPS 120 2 500000 lmp -in /tmp/melt.in -log none || return 0
+    mpi_program LAMMPS 200 2 500000 lmp -in /tmp/melt.in -log none || return 0
     if [ "$(lammps_result)" != "$want" ]; then
         problem "LAMMPS: other results than over TCP"
         lammps_result | diff - <(echo "$want") || true

@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: draft
-# timeout: 600
+# timeout: 1200
 #
 # MPICH with several ranks a host: MPICH's own shared memory within one, or vmp.
 
@@ -15,8 +15,8 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-mpi_check_run mpich "vmprun mpirun" 2 200 --quick
+mpi_check_run mpich "vmprun mpirun" 2 400 --quick
 mpi_settings vmp,sm,self
-mpi_check_run mpich "vmprun mpirun" 2 120 --quick
-mpi_check_run mpich "vmprun mpirun" 4 200 --quick --max-size 65536
+mpi_check_run mpich "vmprun mpirun" 2 300 --quick
+mpi_check_run mpich "vmprun mpirun" 4 400 --quick --max-size 65536
 lab_end

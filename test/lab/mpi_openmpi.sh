@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
-# timeout: 300
+# timeout: 500
 #
 # Open MPI across both hosts over vmp alone: each test of vmp_mpi_check in
 # short; pml ucx and osc ucx really used (Debian's default settings fall back to
@@ -17,6 +17,6 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-mpi_check_run openmpi "vmprun mpirun" 1 130 --quick
-mpi_check_run openmpi "mpirun vmprun" 1 60 --quick nonblocking rma
+mpi_check_run openmpi "vmprun mpirun" 1 300 --quick
+mpi_check_run openmpi "mpirun vmprun" 1 150 --quick nonblocking rma
 lab_end

@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 600
+# timeout: 1000
 #
 # Open MPI over vmp alone: all sizes, and with every message spread.
 
@@ -15,7 +15,7 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-mpi_check_run openmpi "vmprun mpirun" 1 330
+mpi_check_run openmpi "vmprun mpirun" 1 600
 mpi_settings vmp UCX_VMP_SPREAD_THRESH=0 UCX_VMP_NUM_PATHS=16
-mpi_check_run openmpi "mpirun vmprun" 1 130 --quick
+mpi_check_run openmpi "mpirun vmprun" 1 300 --quick
 lab_end

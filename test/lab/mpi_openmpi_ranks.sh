@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: draft
-# timeout: 600
+# timeout: 1200
 #
 # Open MPI with several ranks a host: within one over vmp, too, or over shared
 # memory.
@@ -16,9 +16,9 @@
 . "$LAB_TEST_DIR/lib_mpi.sh"
 
 lab_start
-mpi_check_run openmpi "vmprun mpirun" 2 200 --quick
+mpi_check_run openmpi "vmprun mpirun" 2 400 --quick
 mpi_settings vmp,sm,self
-mpi_check_run openmpi "vmprun mpirun" 2 120 --quick --without swaps
-mpi_check_run openmpi "vmprun mpirun" 4 200 --quick --max-size 65536 \
+mpi_check_run openmpi "vmprun mpirun" 2 300 --quick --without swaps
+mpi_check_run openmpi "vmprun mpirun" 4 400 --quick --max-size 65536 \
     --without swaps
 lab_end

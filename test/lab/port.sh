@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 240
 #
 # The verbs port by itself, in one host, on its soft-RoCE device in loopback.

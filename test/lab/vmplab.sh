@@ -4,6 +4,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 600
 #
 # The lab's own test. In a lab that is up it tests all that leaves it as it
