@@ -19,7 +19,7 @@
  * order and contents every receiver checks.
  */
 #define WORLD_HOSTS        40
-#define WORLD_MAX_NODES    80           /**< Two on a host, if need be */
+#define WORLD_MAX_NODES    104          /**< Several on a host, if need be */
 #define WORLD_MAX_STREAMS  256
 #define WORLD_MAX_KEPT     4096
 #define WORLD_STEP         1000         /**< ns */
