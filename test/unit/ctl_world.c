@@ -175,6 +175,27 @@ static void net_add(unsigned node, const void *data, size_t length,
     *prev       = dgram;
 }
 
+int vmp_port_ctl_renew(vmp_port_t *port, unsigned rail, unsigned spare)
+{
+    VMP_CHECK((rail == 0) && (spare < VMP_PORT_UD_SPARES));
+    world.nodes[port->node].spares[spare] = next_ud_qpn++;
+    world.num_renewed++;
+    return 0;
+}
+
+/* Nothing leaves from there */
+static int is_dead(unsigned n, unsigned ud)
+{
+    const node_t *node = &world.nodes[n];
+    uint64_t num       = (ud < WORLD_UD) ? node->attr.ud_qpn[0][ud] :
+                         node->spares[ud - VMP_MAX_UD];
+
+    num += vmp_check_seed << 32;
+    return ((ud < WORLD_UD) && world.is_ud_dead[n][ud]) ||
+           ((world.alive_link != 0) &&
+            (vmp_check_random(&num) % 4 != world.alive_link - 1));
+}
+
 void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
                        const vmp_rail_addr_t *dest, uint32_t remote_qpn,
                        const void *data, size_t length)
@@ -185,7 +206,9 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
     unsigned i;
 
     VMP_CHECK(rail < world.nodes[port->node].attr.num_rails);
-    VMP_CHECK((ud < WORLD_UD) && (length <= VMP_CTL_MAX_LEN));
+    VMP_CHECK((ud < WORLD_UD) ||
+              (world.nodes[port->node].spares[ud - VMP_MAX_UD] != 0));
+    VMP_CHECK(length <= VMP_CTL_MAX_LEN);
     VMP_CHECK(vmp_ctl_msg_unpack(data, length, &msg) == 0);
     world.num_sent++;
     world.sent_types[msg.type]++;
@@ -194,7 +217,7 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
         world.tap(port->node, data, length);
     }
 
-    if ((to >= WORLD_NODES) || world.is_ud_dead[port->node][ud] ||
+    if ((to >= WORLD_NODES) || is_dead(port->node, ud) ||
         (msg.type == world.lost_type)) {
         return;
     }
@@ -229,7 +252,7 @@ void node_open(unsigned n, uint64_t id)
         .num_paths       = world.num_paths,
         .credits         = 16,
         .frame_size      = 8192,
-        .peer_timeout_ns = WORLD_TIMEOUT,
+        .peer_timeout_ns = world.timeout,
         .cmds            = &node->cmds,
         .evs             = &node->evs
     };
@@ -297,6 +320,7 @@ void world_init(uint64_t seed)
     world.now       = 1000 * SEC;
     world.delay_max = 100000;
     world.num_paths = WORLD_PATHS;
+    world.timeout   = WORLD_TIMEOUT;
     next_qpn        = 100;
     next_ud_qpn     = 1;
 }

@@ -82,6 +82,7 @@ typedef struct node {
     vmp_ctl_t       *ctl;                   /**< NULL: closed */
     vmp_port_t      port;
     vmp_port_attr_t attr;
+    uint32_t        spares[VMP_PORT_UD_SPARES]; /**< Their numbers; 0: none */
     vmp_spsc_t      cmds;
     vmp_spsc_t      evs;
     uint64_t        id;
@@ -109,6 +110,11 @@ typedef struct world {
     unsigned dup;                           /**< Per mille */
     uint64_t delay_max;                     /**< ns */
     int      is_ud_dead[WORLD_NODES][WORLD_UD]; /**< Nothing leaves from it */
+    unsigned alive_link;                    /**< Of four, 1 to 4: datagrams take
+                                                 one by their QP, the others are
+                                                 dead; 0: none is */
+    unsigned num_renewed;                   /**< vmp_port_ctl_renew() */
+    uint64_t timeout;                       /**< Of peers */
     int      is_closing;
     unsigned lost_type;                     /**< These datagrams get lost */
     unsigned num_forgotten;                 /**< vmp_port_ctl_forget() */

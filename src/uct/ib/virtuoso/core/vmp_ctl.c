@@ -88,18 +88,25 @@ void vmp_ctl_destroy(vmp_ctl_t *ctl)
 
 /* Output */
 
-static void ctl_send(vmp_ctl_t *ctl, vmp_ctl_msg_t *msg, uint32_t seq,
-                     const vmp_rail_addr_t *dest, uint32_t qpn)
+static void ctl_send_from(vmp_ctl_t *ctl, vmp_ctl_msg_t *msg, unsigned rail,
+                          unsigned ud, const vmp_rail_addr_t *dest,
+                          uint32_t qpn)
 {
-    unsigned ud   = seq % ctl->attr.num_ud;
-    unsigned rail = (seq / ctl->attr.num_ud) % ctl->attr.num_rails;
     uint8_t buf[VMP_CTL_MAX_LEN];
     size_t length;
 
-    msg->src_qpn  = ctl->attr.ud_qpn[rail][ud];
+    /* Spares do not receive: in their datagrams stands one that does */
+    msg->src_qpn  = ctl->attr.ud_qpn[rail][ud % ctl->attr.num_ud];
     msg->src_rail = ctl->attr.addr[rail];
     length        = vmp_ctl_msg_pack(buf, msg);
     vmp_port_ctl_send(ctl->params.port, rail, ud, dest, qpn, buf, length);
+}
+
+static void ctl_send(vmp_ctl_t *ctl, vmp_ctl_msg_t *msg, uint32_t seq,
+                     const vmp_rail_addr_t *dest, uint32_t qpn)
+{
+    ctl_send_from(ctl, msg, (seq / ctl->attr.num_ud) % ctl->attr.num_rails,
+                  seq % ctl->attr.num_ud, dest, qpn);
 }
 
 /* When many connections repeat themselves at a time, copies would only fill the
@@ -115,6 +122,44 @@ static int take_copy(vmp_ctl_t *ctl)
 
     ctl->copy_time += VMP_CTL_COPY_INTERVAL;
     return 1;
+}
+
+static void send_from_spares(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
+{
+    vmp_ctl_t *ctl = conn->ctl;
+    unsigned rail, i;
+
+    for (rail = 0; rail < ctl->attr.num_rails; rail++) {
+        for (i = 0; i < VMP_PORT_UD_SPARES; i++) {
+            if ((ctl->spares[rail] & (1u << i)) && take_copy(ctl)) {
+                ctl_send_from(ctl, msg, rail, VMP_MAX_UD + i, &conn->rail,
+                              conn->iface.ud_qpn[(conn->send_seq + i) %
+                                                 conn->iface.num_ud]);
+            }
+        }
+    }
+}
+
+void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries)
+{
+    vmp_ctl_t *ctl    = conn->ctl;
+    uint64_t interval = (tries < VMP_CTL_HARD_FAST) ? VMP_CTL_RENEW_FAST :
+                        VMP_CTL_RENEW_SLOW;
+    unsigned rail, i;
+
+    conn->hard_until = ctl->now + VMP_CTL_HARD_TIME;
+    if ((ctl->renewed_at != 0) && (ctl->now - ctl->renewed_at < interval)) {
+        return;
+    }
+
+    ctl->renewed_at = ctl->now;
+    for (rail = 0; rail < ctl->attr.num_rails; rail++) {
+        for (i = 0; i < VMP_PORT_UD_SPARES; i++) {
+            if (vmp_port_ctl_renew(ctl->params.port, rail, i) == 0) {
+                ctl->spares[rail] |= 1u << i;
+            }
+        }
+    }
 }
 
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
@@ -145,12 +190,19 @@ void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
         remote = (seq / num_ud + i) % conn->iface.num_ud;
         ctl_send(ctl, msg, seq, &conn->rail, conn->iface.ud_qpn[remote]);
     }
+
+    if (ctl->now < conn->hard_until) {
+        send_from_spares(conn, msg);
+    }
 }
 
 void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra)
 {
     unsigned num_ud = conn->ctl->attr.num_ud * conn->ctl->attr.num_rails;
 
+    if ((conn->ctl->now < conn->hard_until) && (extra > 1)) {
+        extra = 1;              /* spares promise more */
+    }
     conn->extra = (extra < num_ud) ? extra : num_ud - 1;
     conn->send_seq++;
 }
@@ -166,6 +218,9 @@ int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p)
     *last_p = now;
     if (conn->repeats < UINT8_MAX) {
         conn->repeats++;
+    }
+    if (conn->repeats >= VMP_CTL_HARD_REPEATS) {
+        vmp_ctl_conn_try_hard(conn, conn->repeats);
     }
     vmp_ctl_conn_send_again(conn, conn->repeats);
     return 1;

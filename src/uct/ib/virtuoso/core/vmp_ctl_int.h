@@ -41,6 +41,14 @@
                                              a copy of what was answered */
 #define VMP_CTL_WIDE             4      /**< Control QPs that what is urgent goes
                                              out from, at once */
+#define VMP_CTL_HARD_TRIES       4      /**< Resends, */
+#define VMP_CTL_HARD_REPEATS     2      /**< or repeats of the peer, after which
+                                             to send from fresh UD QPs, too, */
+#define VMP_CTL_HARD_TIME        (10 * VMP_CTL_SEC)     /**< for so long */
+#define VMP_CTL_HARD_RTO_MAX     (200 * VMP_CTL_MSEC)   /**< For so many tries */
+#define VMP_CTL_HARD_FAST        32
+#define VMP_CTL_RENEW_FAST       (50 * VMP_CTL_MSEC)    /**< Fresh ones at most */
+#define VMP_CTL_RENEW_SLOW       (1000 * VMP_CTL_MSEC)  /**< so often */
 #define VMP_CTL_COPY_BURST       192    /**< Copies, of all connections, */
 #define VMP_CTL_COPY_INTERVAL    (50 * 1000ull)         /**< then one each */
 #define VMP_CTL_QUARANTINE       (2 * VMP_CTL_SEC)
@@ -169,6 +177,7 @@ struct vmp_ctl_conn {
     uint64_t             peer_id;
     uint64_t             wait_start;        /**< Of what it waits for now */
     uint64_t             asked_since;       /**< The peer owes an answer */
+    uint64_t             hard_until;        /**< Fresh UD QPs are needed */
     uint64_t             need_since;        /**< VMP_CMD_NEED */
     uint64_t             heard;             /**< Last valid datagram */
     uint64_t             resend_at;         /**< Of the timer */
@@ -223,6 +232,8 @@ struct vmp_ctl {
     uint64_t             rng;
     uint64_t             now;
     uint64_t             copy_time;         /**< Next copy of a datagram */
+    uint64_t             renewed_at;        /**< Fresh UD QPs; 0: never */
+    uint8_t              spares[VMP_MAX_RAILS]; /**< Mask of those there */
     vmp_ctl_conn_t       **slots;           /**< NULL: free */
     uint32_t             num_slots;
     uint32_t             next_free;         /**< Where to look first */
@@ -269,6 +280,10 @@ void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra);
  */
 int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p);
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
+
+/** All our control QPs may be on dead links: from now on send from fresh ones,
+ *  too, which have other UDP source ports. `tries`: how often in vain. */
+void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries);
 
 /** Send what others wait for from several control QPs at once, to several of the
  *  peer's: one may be on the link that has just died. */

@@ -201,6 +201,17 @@ static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
 
 static void resend(vmp_ctl_conn_t *conn)
 {
+    uint64_t max = VMP_CTL_RTO_MAX;
+
+    if ((conn->tries >= VMP_CTL_HARD_TRIES) ||
+        ((conn->tries > 0) && (conn->ctl->now < conn->hard_until))) {
+        vmp_ctl_conn_try_hard(conn, conn->tries);
+        if (conn->tries < VMP_CTL_HARD_FAST) {
+            /* not so many will do, but each is another draw */
+            max = VMP_CTL_HARD_RTO_MAX;
+        }
+    }
+
     /* All ways but one may be dead, from there to us too. So the longer it
      * takes the more ways are tried at once, the first ones one by one. */
     vmp_ctl_conn_send_again(conn, conn->tries++);
@@ -215,10 +226,7 @@ static void resend(vmp_ctl_conn_t *conn)
     }
     vmp_ctl_conn_send_again_end(conn);
 
-    conn->rto *= 2;
-    if (conn->rto > VMP_CTL_RTO_MAX) {
-        conn->rto = VMP_CTL_RTO_MAX;
-    }
+    conn->rto = (2 * conn->rto < max) ? 2 * conn->rto : max;
 }
 
 void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)

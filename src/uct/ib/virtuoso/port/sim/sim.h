@@ -167,6 +167,8 @@ typedef struct sim_conf {
     uint64_t   helper_delay;    /**< ns until the helper runs when it is woken
                                      (*): 2000 */
     uint64_t   helper_jitter;   /**< ns: up to that much more (*): 0 */
+    uint32_t   ud_queue;        /**< Datagrams that wait for the helper of an
+                                     interface (*); more are lost: 1024 */
     uint64_t   quarantine;      /**< ns from ERR to destroy, at least: 2 s.
                                      0: not checked (*) */
 

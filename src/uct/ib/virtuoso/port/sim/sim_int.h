@@ -20,7 +20,6 @@
 #define SIM_PSN_MASK   0xffffff
 #define SIM_QPN_FIRST  0x100
 #define SIM_ACK_EVERY  32           /* packets of a message without its end */
-#define SIM_INBOX_MAX  1024         /* datagrams that wait for the helper */
 
 typedef struct sim_nic sim_nic_t;
 typedef struct sim_pkt sim_pkt_t;
@@ -249,6 +248,7 @@ typedef struct sim_rail {
     uint32_t   posted;              /* WRs not yet known complete to the user */
     int        is_broken;           /* a CQ has overrun */
     uint32_t   ud_qpn[VMP_MAX_UD];
+    uint32_t   spares[VMP_PORT_UD_SPARES];  /* names ways; 0: not made */
     uint8_t    *ahs;                /* by NIC */
 } sim_rail_t;
 
@@ -265,6 +265,7 @@ struct vmp_port {
     vmp_port_qp_t     *qps;
     unsigned          num_qps;
     unsigned          made_qps;
+    uint32_t          made_spares;
 
     struct vmp_ctl    *ctl;         /* started */
     sim_ev_t          helper_ev;

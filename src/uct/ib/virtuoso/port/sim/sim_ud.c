@@ -11,15 +11,47 @@
 #define SIM_UD_SPORT(_hash)  (uint16_t)(0xc000 | ((_hash) & 0x3fff))
 
 
+int vmp_port_ctl_renew(vmp_port_t *port, unsigned rail, unsigned spare)
+{
+    sim_port_is_helper(port, "ctl_renew");
+    if (spare >= VMP_PORT_UD_SPARES) {
+        sim_fault(SIM_FAULT_LIMIT, "spare control QP %u", spare);
+        return -1;
+    }
+
+    port->rails[rail].spares[spare] = ++port->made_spares;
+    return 0;
+}
+
+/* 0: there is no such QP */
+static uint16_t sim_ud_sport(const vmp_port_t *port, const sim_rail_t *rail,
+                             unsigned ud)
+{
+    uint32_t way;
+
+    if (ud < port->params.num_ud) {
+        return SIM_UD_SPORT(sim_mix(((uint64_t)rail->nic->index << 32) |
+                                    rail->ud_qpn[ud]));
+    }
+
+    way = ((ud >= VMP_MAX_UD) && (ud < VMP_MAX_UD + VMP_PORT_UD_SPARES)) ?
+          rail->spares[ud - VMP_MAX_UD] : 0;
+    if (way == 0) {
+        sim_fault(SIM_FAULT_STATE, "no control QP %u", ud);
+        return 0;
+    }
+
+    return SIM_UD_SPORT(sim_mix(sim_mix(port->index + 1) + way));
+}
+
 void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
                        const vmp_rail_addr_t *dest, uint32_t remote_qpn,
                        const void *data, size_t length)
 {
     const sim_rail_t *rail = &port->rails[rail_index];
     sim_nic_t *dst         = sim_nic_of_addr(dest);
-    uint32_t qpn           = rail->ud_qpn[ud];
+    uint16_t sport         = sim_ud_sport(port, rail, ud);
     sim_pkt_t *pkt;
-    uint16_t sport;
 
     sim_port_is_helper(port, "ctl_send");
     if (port->is_killed) {
@@ -32,14 +64,12 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
         return;
     }
 
-    if (dst == NULL) {
+    if ((dst == NULL) || (sport == 0)) {
         return;
     }
 
     sim_counters.ahs      += !rail->ahs[dst->index];
     rail->ahs[dst->index]  = 1;
-    sport                  = SIM_UD_SPORT(sim_mix(((uint64_t)rail->nic->index <<
-                                                   32) | qpn));
     pkt                    = sim_pkt_new(SIM_UD);
     pkt->src               = rail->nic;
     pkt->dst               = dst;
@@ -78,7 +108,7 @@ void sim_ud_arrive(sim_pkt_t *pkt)
         ((sim_conf.datagram != NULL) &&
          sim_conf.datagram(sim_conf.datagram_arg, port, pkt->data,
                            pkt->length)) ||
-        (port->ctl == NULL) || (port->inbox_num == SIM_INBOX_MAX)) {
+        (port->ctl == NULL) || (port->inbox_num >= sim_conf.ud_queue)) {
         sim_pkt_free(pkt);
         return;
     }

@@ -83,7 +83,7 @@ static void vmp_verbs_ah_free(vmp_verbs_ud_t *ud, vmp_verbs_ah_t *ah)
 
     vmp_verbs_ah_unlink(ah);
     --ud->num_ahs;
-    for (i = 0; i < VMP_MAX_UD; ++i) {
+    for (i = 0; i < VMP_UD_MAX_QPS; ++i) {
         if (ah->ah[i] != NULL) {
             (void)ibv_destroy_ah(ah->ah[i]);
         }
@@ -190,6 +190,18 @@ void vmp_verbs_ah_forget(vmp_verbs_ud_t *ud, const vmp_rail_addr_t *dest)
 
     if (ah != NULL) {
         vmp_verbs_ah_doom(ud, ah);
+    }
+}
+
+void vmp_verbs_ah_forget_qp(vmp_verbs_ud_t *ud, unsigned qp)
+{
+    vmp_verbs_ah_t *ah;
+
+    for (ah = ud->ah_list.next; ah != &ud->ah_list; ah = ah->next) {
+        if (ah->ah[qp] != NULL) {
+            (void)ibv_destroy_ah(ah->ah[qp]);
+            ah->ah[qp] = NULL;
+        }
     }
 }
 

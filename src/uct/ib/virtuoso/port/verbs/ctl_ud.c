@@ -63,6 +63,11 @@ int vmp_verbs_ud_post_rx(vmp_verbs_rail_t *rail, unsigned slot)
 static void vmp_verbs_ud_break(vmp_verbs_rail_t *rail, unsigned ud,
                                const struct ibv_wc *wc)
 {
+    if (ud >= VMP_MAX_UD) {
+        rail->ud.spares_bad |= 1u << (ud - VMP_MAX_UD);
+        return; /* the next renewal brings another one */
+    }
+
     if (!(rail->ud.broken & (1u << ud))) {
         vmp_debug("%s: control QP %u needs repair: %s", rail->name, ud,
                   ibv_wc_status_str(wc->status));
@@ -125,7 +130,8 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud_index,
     uint8_t slot;
     int ret;
 
-    if ((port->fork_gen != vmp_verbs_fork_gen) || (ud_index >= ud->num_qps) ||
+    if ((port->fork_gen != vmp_verbs_fork_gen) ||
+        (ud_index >= VMP_UD_MAX_QPS) || (ud->qp[ud_index] == NULL) ||
         (length > VMP_CTL_MAX_LEN)) {
         vmp_debug("%s: control datagram of %zu bytes from QP %u not sent",
                   rail->name, length, ud_index);
@@ -137,7 +143,8 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud_index,
         vmp_verbs_ud_wait_slot(rail);
     }
 
-    if ((ud->broken & (1u << ud_index)) || (ud->num_tx_free == 0)) {
+    if (((ud->broken | (ud->spares_bad << VMP_MAX_UD)) & (1u << ud_index)) ||
+        (ud->num_tx_free == 0)) {
         vmp_debug("%s: control datagram dropped: QP %u %s", rail->name,
                   ud_index, (ud->num_tx_free == 0) ? "has no slot free" :
                                                      "waits for repair");
@@ -417,6 +424,11 @@ void vmp_verbs_ud_close(vmp_verbs_rail_t *rail)
         (void)ibv_destroy_qp(ud->qp[i]);
     }
     ud->num_qps = 0;
+    for (i = VMP_MAX_UD; i < VMP_UD_MAX_QPS; ++i) {
+        if (ud->qp[i] != NULL) {
+            (void)ibv_destroy_qp(ud->qp[i]);
+        }
+    }
 
     vmp_verbs_ah_cleanup(ud);
     if (ud->mr != NULL) {

@@ -113,6 +113,78 @@ static int vmp_verbs_ud_repair_qp(vmp_port_t *port, unsigned rail_index,
     return ret;
 }
 
+/** Whether a QP is still sending. */
+static int vmp_verbs_ud_is_sending(const vmp_verbs_ud_t *ud, unsigned qp)
+{
+    unsigned i;
+
+    for (i = 0; i < VMP_UD_TX_DEPTH; ++i) {
+        if ((ud->tx[i].ah != NULL) && (ud->tx[i].ud == qp)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int vmp_port_ctl_renew(vmp_port_t *port, unsigned rail_index, unsigned spare)
+{
+    vmp_verbs_rail_t *rail       = &port->rails[rail_index];
+    vmp_verbs_ud_t *ud           = &rail->ud;
+    unsigned index               = VMP_MAX_UD + spare;
+    struct ibv_qp *old           = ud->qp[index];
+    struct ibv_qp_init_attr init = {
+        .send_cq = ud->tx_cq,
+        .recv_cq = ud->rx_cq,
+        .cap     = { .max_send_wr  = VMP_UD_TX_DEPTH,
+                     .max_recv_wr  = 1,
+                     .max_send_sge = 1,
+                     .max_recv_sge = 1 },
+        .qp_type = IBV_QPT_UD
+    };
+    struct ibv_qp_attr attr      = { .qp_state = IBV_QPS_ERR };
+    int ret;
+
+    if (port->fork_gen != vmp_verbs_fork_gen) {
+        return -1;
+    }
+
+    vmp_verbs_ud_reap(rail);
+    if ((old != NULL) && vmp_verbs_ud_is_sending(ud, index)) {
+        if (ud->spares_bad & (1u << spare)) {
+            (void)ibv_modify_qp(old, &attr, IBV_QP_STATE); /* flushes it */
+        }
+        return -1;
+    }
+
+    /* The new one first, or it might get the old one's number, which stands for
+     * its UDP source port */
+    ud->qp[index] = ibv_create_qp(rail->dev->pd, &init);
+    if (ud->qp[index] == NULL) {
+        vmp_debug("%s: cannot make a spare control QP: %s%s", rail->name,
+                  strerror(errno), vmp_verbs_hint(errno));
+        ud->qp[index] = old;
+        return -1;
+    }
+
+    ret = vmp_verbs_ud_qp_to_rts(port, rail, index);
+    if (ret != 0) {
+        vmp_debug("%s: cannot make a spare control QP ready: %s%s", rail->name,
+                  strerror(ret), vmp_verbs_hint(ret));
+        (void)ibv_destroy_qp(ud->qp[index]);
+        ud->qp[index] = old;
+        return -1;
+    }
+
+    /* Where the port comes from the flow label of the address handle, that
+     * follows the new number */
+    vmp_verbs_ah_forget_qp(ud, index);
+    ud->spares_bad &= ~(1u << spare);
+    if (old != NULL) {
+        (void)ibv_destroy_qp(old);
+    }
+    return 0;
+}
+
 void vmp_verbs_ud_repair(vmp_port_t *port, unsigned rail_index, uint64_t now)
 {
     vmp_verbs_rail_t *rail = &port->rails[rail_index];

@@ -27,7 +27,9 @@
 /** Datagrams that a control QP can take before the helper polls, and that a
  *  rail can have on their way out; more are dropped (UD is unreliable). */
 #define VMP_UD_RX_DEPTH   64
-#define VMP_UD_TX_DEPTH   64
+#define VMP_UD_TX_DEPTH   256
+/** All QPs that send. */
+#define VMP_UD_MAX_QPS    (VMP_MAX_UD + VMP_PORT_UD_SPARES)
 /** A UD receive starts with room for a GRH, used or not. */
 #define VMP_UD_GRH_LEN    40
 #define VMP_UD_RX_STRIDE  (VMP_UD_GRH_LEN + VMP_CTL_MAX_LEN + 24)
@@ -81,7 +83,7 @@ typedef struct vmp_verbs_ah {
     struct vmp_verbs_ah *hash_next;
     struct vmp_verbs_ah *next;          /**< Circular, latest use first */
     struct vmp_verbs_ah *prev;
-    struct ibv_ah       *ah[VMP_MAX_UD];
+    struct ibv_ah       *ah[VMP_UD_MAX_QPS];
     uint64_t            retry_at;       /**< Creation failed: not before, ns */
     vmp_rail_addr_t     addr;
     unsigned            inflight;       /**< Sends that use it */
@@ -100,7 +102,8 @@ typedef struct vmp_verbs_ud {
     struct ibv_comp_channel *channel;
     struct ibv_cq           *rx_cq;
     struct ibv_cq           *tx_cq;     /**< Without events: sends poll it */
-    struct ibv_qp           *qp[VMP_MAX_UD];
+    struct ibv_qp           *qp[VMP_UD_MAX_QPS];    /**< Those to receive, and
+                                             from VMP_MAX_UD on the spares */
     struct ibv_mr           *mr;
     uint8_t                 *buf;       /**< Receive slots, then send slots */
     uint8_t                 *rx_posted; /**< By receive slot */
@@ -109,6 +112,7 @@ typedef struct vmp_verbs_ud {
     unsigned                num_tx_free;
     unsigned                num_qps;
     unsigned                broken;     /**< Mask of QPs to be repaired */
+    unsigned                spares_bad; /**< Mask of spares to be renewed */
     uint64_t                repair_at;  /**< Not before, ns */
     int                     rx_ready;   /**< There may be completions */
     int                     is_stuck;   /**< Sends do not complete: at close */
@@ -297,6 +301,9 @@ vmp_verbs_ah_t *vmp_verbs_ah_get(vmp_port_t *port, vmp_verbs_rail_t *rail,
 void vmp_verbs_ah_put(vmp_verbs_ud_t *ud, vmp_verbs_ah_t *ah);
 
 void vmp_verbs_ah_forget(vmp_verbs_ud_t *ud, const vmp_rail_addr_t *dest);
+
+/** Forget the handles of one control QP, none of which may be in use. */
+void vmp_verbs_ah_forget_qp(vmp_verbs_ud_t *ud, unsigned qp);
 
 
 /* ctl_ud.c, ud_qp.c [helper] */
