@@ -29,6 +29,8 @@ typedef struct accident {
 
 static accident_t accidents[ACCIDENT_MAX];
 static unsigned   num_accidents;
+static uint64_t   move_time;            /* last new address, 0: none, */
+static unsigned   move_host;            /* and whose */
 
 
 /* Links -------------------------------------------------------------------- */
@@ -244,12 +246,58 @@ static void accident_on_qp(accident_t *accident)
     }
 }
 
+static int accident_is_connected(const inst_t *inst, const inst_t *peer)
+{
+    const vmp_conn_t *conn;
+    const vmp_link_t *link;
+
+    vmp_list_for_each(link, &inst->iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        if ((conn->peer_id == peer->attr.addr.id) && (conn->num_paths > 0)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* Connections follow. Who has the old address and is not connected yet may never
+ * find it; who asks for it from now on gets the new one. */
+static void accident_new_address(host_t *host)
+{
+    const inst_t *inst;
+    unsigned i;
+
+    /* two that move at the same time do not find each other again */
+    if ((move_time != 0) && (move_host != host->index) &&
+        ((sim_now() - move_time) < (1000000 * USEC))) {
+        trace("  too soon after another");
+        return;
+    }
+
+    move_time = sim_now();
+    move_host = host->index;
+    sim_nic_new_address(host->index);
+    if (host->inst == NULL) {
+        return;
+    }
+
+    sim_nic_address(host->index, &host->inst->attr.rail_addr);
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        inst = world.hosts[i].inst;
+        if ((inst != NULL) && (i != host->index) &&
+            !accident_is_connected(inst, host->inst)) {
+            world.cause[i][host->index] = 1;
+        }
+    }
+}
+
 static void accident_on_host(const fault_t *fault, uint64_t until)
 {
     host_t *host = &world.hosts[fault->host];
 
     if (fault->kind == FAULT_ADDRESS) {
-        sim_nic_new_address(host->index);
+        accident_new_address(host);
         return;
     }
 
@@ -277,6 +325,7 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
 void accident_init(void)
 {
     num_accidents = 0;
+    move_time     = 0;
     accident_apply();
 }
 

@@ -21,11 +21,8 @@ static struct {
     int          is_rare;               /* a file in scenarios/ shows it */
     unsigned     seen;                  /* after this kind alone */
 } expected[] = {
-    /* addresses are not looked up again */
-    {FAULT_ADDRESS,  "failure", 0},
 
     /* whoever waits for credit asks nobody whether the peer is still there */
-    {FAULT_ADDRESS,  "recovery"},
     {FAULT_KILL,     "recovery", 1},
     {FAULT_BLACKOUT, "recovery", 1},
     {FAULT_BREAK,    "recovery", 1},

@@ -35,7 +35,7 @@ void app_connect_to(unsigned n, unsigned peer, uint64_t id)
     vmp_cmd_t *cmd = calloc(1, sizeof(*cmd));
 
     cmd->type          = VMP_CMD_CONNECT;
-    cmd->rail          = world.nodes[peer].attr.addr[0];
+    cmd->rail          = world.nodes[peer].addr;
     cmd->iface.id      = id;
     cmd->iface.ver_min = VMP_WIRE_VER_MIN;
     cmd->iface.ver_max = VMP_WIRE_VER_MAX;

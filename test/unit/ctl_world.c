@@ -149,6 +149,12 @@ void vmp_port_event_signal(vmp_port_t *port)
     (void)port;
 }
 
+void vmp_port_rail_addr(vmp_port_t *port, unsigned rail, vmp_rail_addr_t *addr)
+{
+    VMP_CHECK(rail == 0);
+    *addr = world.nodes[port->node].addr;
+}
+
 void vmp_port_ctl_forget(vmp_port_t *port, unsigned rail,
                          const vmp_rail_addr_t *dest)
 {
@@ -218,6 +224,7 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail, unsigned ud,
     }
 
     if ((to >= WORLD_NODES) || is_dead(port->node, ud) ||
+        (dest->gid[12] != world.nodes[to].addr.gid[12]) ||
         (msg.type == world.lost_type)) {
         return;
     }
@@ -273,6 +280,7 @@ void node_open(unsigned n, uint64_t id)
     node->attr.addr[0].gid[15] = n;
     node->attr.addr[0].is_roce = 1;
     node->attr.addr[0].mtu     = 3;
+    node->addr                 = node->attr.addr[0];
     for (i = 0; i < WORLD_UD; i++) {
         node->attr.ud_qpn[0][i] = next_ud_qpn++;
     }
@@ -283,6 +291,17 @@ void node_open(unsigned n, uint64_t id)
     node->ctl = vmp_ctl_create(&params);
     VMP_CHECK(node->ctl != NULL);
     node->deadline = UINT64_MAX;
+}
+
+void node_move(unsigned n, int is_said)
+{
+    node_t *node = &world.nodes[n];
+
+    node->addr.gid[12]++;
+    if (is_said) {
+        vmp_ctl_rail_event(node->ctl, 0, 1, world.now);
+        node->deadline = vmp_ctl_progress(node->ctl, world.now);
+    }
 }
 
 void node_close(unsigned n)

@@ -83,6 +83,7 @@ typedef struct node {
     vmp_port_t      port;
     vmp_port_attr_t attr;
     uint32_t        spares[VMP_PORT_UD_SPARES]; /**< Their numbers; 0: none */
+    vmp_rail_addr_t addr;                   /**< As it is now */
     vmp_spsc_t      cmds;
     vmp_spsc_t      evs;
     uint64_t        id;
@@ -142,6 +143,9 @@ void world_cleanup(void);
 /** Open an interface at a node, with a new id (0: random). */
 void node_open(unsigned node, uint64_t id);
 void node_close(unsigned node);
+
+/** It gets another address, and says so if `is_said`. */
+void node_move(unsigned node, int is_said);
 
 /** A random number below n. */
 uint64_t world_rand(uint64_t n);

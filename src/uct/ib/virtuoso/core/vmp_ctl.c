@@ -154,6 +154,7 @@ void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries)
 
     ctl->renewed_at = ctl->now;
     for (rail = 0; rail < ctl->attr.num_rails; rail++) {
+        vmp_ctl_addr_refresh(ctl, rail);
         for (i = 0; i < VMP_PORT_UD_SPARES; i++) {
             if (vmp_port_ctl_renew(ctl->params.port, rail, i) == 0) {
                 ctl->spares[rail] |= 1u << i;
@@ -569,6 +570,8 @@ void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up, uint64_t now)
     if (!is_up) {
         return;
     }
+
+    vmp_ctl_addr_refresh(ctl, rail);
 
     /* What waits need not wait out its back-off. The heap keeps its order when
      * all get the same time. */

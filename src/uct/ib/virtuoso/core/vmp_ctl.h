@@ -174,7 +174,8 @@ void vmp_ctl_recv(vmp_ctl_t *ctl, unsigned rail, const void *data,
  */
 uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now);
 
-/** A device or port event (a hint, not a verdict). [helper] */
+/** A device or port event (a hint, not a verdict); up: also that its address may
+ *  have changed. [helper] */
 void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up,
                         uint64_t now);
 

@@ -43,6 +43,7 @@ void vmp_ctl_conn_send_connect(vmp_ctl_conn_t *conn, vmp_ctl_type_t type)
         .ver_min    = VMP_WIRE_VER_MIN,
         .ver_max    = VMP_WIRE_VER_MAX,
         .num_paths  = ctl->params.num_paths,
+        .addr_gen   = ctl->addr_gen,
         .features   = VMP_FEATURE_NONE,
         .credits    = ctl->params.credits,
         .frame_size = ctl->params.frame_size,
@@ -82,6 +83,7 @@ conn_new(vmp_ctl_t *ctl, uint64_t peer_id, uint8_t role,
     vmp_ctl_peer_t *peer;
     vmp_ctl_conn_t *conn;
 
+    vmp_ctl_addr_refresh(ctl, 0);
     conn = calloc(1, sizeof(*conn));
     if (conn == NULL) {
         goto err;
@@ -99,7 +101,7 @@ conn_new(vmp_ctl_t *ctl, uint64_t peer_id, uint8_t role,
                       (ctl->params.id < peer_id);
     conn->version   = VMP_WIRE_VER_BASE;
     conn->state     = VMP_CTL_CONN_CONNECTING;
-    conn->rail      = *rail;
+    conn->rail      = (peer_id == ctl->params.id) ? ctl->attr.addr[0] : *rail;
     conn->iface     = *iface;
     conn->heard     = now;
     conn->send_seq  = vmp_ctl_random(ctl) % ctl->attr.num_ud;
@@ -271,6 +273,7 @@ static int agree(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg, uint64_t now)
     conn->peer_conn   = msg->src_conn;
     conn->peer_incarn = msg->src_incarn;
     conn->rail        = msg->rail;
+    conn->addr_gen    = msg->addr_gen;
     conn->iface       = msg->iface;
     conn->heard       = now;
     if (msg->src_incarn > conn->peer->max_incarn) {
@@ -369,6 +372,7 @@ static int connect_to_alive(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     if (msg->src_incarn == conn->peer_incarn) {
         if (msg->src_conn == conn->peer_conn) {
             conn->heard = now;
+            vmp_ctl_addr_of_peer(conn, msg);
             if (vmp_ctl_conn_answer_again(conn, &conn->answered_at)) {
                 vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
                 vmp_ctl_conn_send_again_end(conn);
@@ -450,9 +454,14 @@ void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         vmp_ctl_answer(conn->ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
     } else {
         conn->heard = now;
+        vmp_ctl_addr_of_peer(conn, msg);
         if (conn->is_pinging) {
             conn->is_pinging = 0;
             vmp_ctl_ev_push(conn, VMP_EV_PEER_ALIVE, &none);
+            vmp_ctl_conn_kick(conn, now);
+        }
+        if (conn->is_moved) {
+            conn->is_moved = 0;
             vmp_ctl_conn_kick(conn, now);
         }
     }

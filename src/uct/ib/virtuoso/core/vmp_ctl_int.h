@@ -22,6 +22,7 @@
  *   vmp_ctl_qp.c      a path's QP: from creation to the end of its quarantine
  *   vmp_ctl_down.c    fencing off a path that died, at both ends
  *   vmp_ctl_home.c    paths go back to where they were
+ *   vmp_ctl_addr.c    addresses that change
  *   vmp_entropy.c     which entropy values
  */
 
@@ -221,6 +222,9 @@ struct vmp_ctl_conn {
     uint8_t              is_asked;          /**< The peer owes an answer */
     uint8_t              was_up;            /**< Some path was */
     uint8_t              is_needed;         /**< The application waits for one */
+    uint8_t              addr_gen;          /**< Of the peer's address */
+    uint8_t              is_moved;          /**< We have another address, which
+                                                 the peer may not know */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
@@ -254,6 +258,7 @@ struct vmp_ctl {
                                                  what the peer sent */
     uint64_t             answer_time;       /**< Next answer to unknown */
     uint32_t             answer_seq;
+    uint8_t              addr_gen;          /**< Of that of our home rail */
     uint8_t              is_half_warned;
     uint8_t              is_stalled;        /**< No memory to do `stalled`, nor
                                                  to say so: commands wait */
@@ -517,6 +522,14 @@ uint32_t vmp_ctl_home_entropy(vmp_ctl_conn_t *conn, unsigned index,
 
 /** When vmp_ctl_home_return() has something to do; UINT64_MAX: never. */
 uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn);
+
+/* vmp_ctl_addr.c */
+
+/** Look up what address a rail has now. All peers are told of a new one. */
+void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail);
+
+/** CONNECT, CONNECT_ACK: the peer says where its home rail is. */
+void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg);
 
 
 /* vmp_entropy.c */

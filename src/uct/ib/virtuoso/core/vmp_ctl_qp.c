@@ -37,6 +37,7 @@ vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
     vmp_ctl_path_t *path;
     unsigned i;
 
+    vmp_ctl_addr_refresh(ctl, index % ctl->attr.num_rails);
     conn->paths[index].epoch = epoch;
 
     for (i = 0; i < conn->num_paths; i++) {
@@ -161,6 +162,7 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
     char str[VMP_CTL_STR_MAX];
 
     conn->paths[path->index].path = NULL;
+    vmp_ctl_addr_refresh(ctl, path->rail);
     if (!path->is_connected) {
         path_destroy(path);
         return;

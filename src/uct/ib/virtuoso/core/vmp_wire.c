@@ -240,7 +240,7 @@ size_t vmp_ctl_msg_pack(void *buf, const vmp_ctl_msg_t *msg)
         put8(&p, msg->ver_min);
         put8(&p, msg->ver_max);
         put8(&p, msg->num_paths);
-        put8(&p, 0);
+        put8(&p, msg->addr_gen);
         put32(&p, msg->features);
         put32(&p, msg->credits);
         put32(&p, msg->frame_size);
@@ -300,7 +300,7 @@ static int connect_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
     msg->ver_min    = get8(&p);
     msg->ver_max    = get8(&p);
     msg->num_paths  = get8(&p);
-    p++;                                    /* reserved */
+    msg->addr_gen   = get8(&p);
     msg->features   = get32(&p);
     msg->credits    = get32(&p);
     msg->frame_size = get32(&p);

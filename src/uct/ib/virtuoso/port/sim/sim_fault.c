@@ -216,9 +216,25 @@ void vmp_port_rail_addr(vmp_port_t *port, unsigned rail, vmp_rail_addr_t *addr)
 
 void sim_nic_new_address(unsigned nic)
 {
+    unsigned i, j;
+
     ++sim.nics[nic].address;
+    for (i = 0; i < sim.num_ports; ++i) {
+        for (j = 0; (sim.ports[i] != NULL) &&
+             (j < sim.ports[i]->num_rails); ++j) {
+            if (sim.ports[i]->rails[j].nic == &sim.nics[nic]) {
+                sim_port_rail_event(sim.ports[i], j, 1);
+            }
+        }
+    }
+
     sim_trace("h%ur%u has a new address", sim.nics[nic].host,
               sim.nics[nic].rail);
+}
+
+void sim_nic_address(unsigned nic, vmp_rail_addr_t *addr)
+{
+    sim_nic_addr(&sim.nics[nic], addr);
 }
 
 static void sim_port_kill(vmp_port_t *port)

@@ -193,6 +193,18 @@ void vmp_verbs_ah_forget(vmp_verbs_ud_t *ud, const vmp_rail_addr_t *dest)
     }
 }
 
+void vmp_verbs_ah_forget_all(vmp_verbs_ud_t *ud)
+{
+    vmp_verbs_ah_t *ah, *next;
+
+    for (ah = ud->ah_list.next; ah != &ud->ah_list; ah = next) {
+        next = ah->next;
+        if (!ah->is_doomed) {
+            vmp_verbs_ah_doom(ud, ah);
+        }
+    }
+}
+
 void vmp_verbs_ah_forget_qp(vmp_verbs_ud_t *ud, unsigned qp)
 {
     vmp_verbs_ah_t *ah;

@@ -41,8 +41,8 @@ static void vmp_verbs_rail_events(const vmp_verbs_dev_t *dev,
 static void vmp_verbs_gid_change(const vmp_verbs_dev_t *dev, vmp_port_t *ports,
                                  int port_num)
 {
-    const vmp_verbs_rail_t *rail;
-    union ibv_gid gid;
+    vmp_rail_addr_t old;
+    vmp_verbs_rail_t *rail;
     vmp_port_t *port;
     unsigned i;
 
@@ -53,13 +53,18 @@ static void vmp_verbs_gid_change(const vmp_verbs_dev_t *dev, vmp_port_t *ports,
                 continue;
             }
 
-            if ((ibv_query_gid(dev->ctx, rail->port_num, rail->gid_index,
-                               &gid) != 0) ||
-                (memcmp(gid.raw, rail->addr.gid, sizeof(gid.raw)) != 0)) {
-                vmp_warn("%s: the GID at index %d has changed: peers that know "
-                         "the old one cannot connect; restore the IP address, "
-                         "or restart the application", rail->name,
-                         rail->gid_index);
+            old = rail->addr;
+            if (vmp_verbs_gid_refresh(port, rail) != 0) {
+                vmp_warn("%s: the address of the network interface is gone: no "
+                         "peer can be reached before it has one again",
+                         rail->name);
+            } else if (memcmp(old.gid, rail->addr.gid, sizeof(old.gid)) != 0) {
+                vmp_warn("%s: the address of the network interface has "
+                         "changed: connections follow, but peers that were "
+                         "given the old one and are not connected yet cannot "
+                         "connect", rail->name);
+                port->is_touched = 1;
+                vmp_ctl_rail_event(port->ctl, i, 1, vmp_verbs_now());
             }
         }
     }

@@ -167,12 +167,97 @@ vmp_status_t vmp_verbs_gid_select(struct ibv_context *ctx, uint8_t port_num,
     }
 
     gid->gid   = entry->gid;
+    gid->type  = entry->gid_type;
     gid->index = (int)entry->gid_index;
     status     = VMP_OK;
 
 out:
     free(entries);
     return status;
+}
+
+/* Of the kind that it had: peers have such ones, too, and cannot be reached from
+ * others */
+static int vmp_verbs_gid_is_like(const struct ibv_gid_entry *entry,
+                                 const vmp_verbs_rail_t *rail)
+{
+    union ibv_gid gid;
+
+    memcpy(gid.raw, rail->addr.gid, sizeof(gid.raw));
+    return (entry->port_num == rail->port_num) &&
+           (entry->gid_index <= VMP_VERBS_MAX_GID_INDEX) &&
+           (entry->gid_type == rail->gid_type) &&
+           (vmp_verbs_gid_is_ipv4(&entry->gid) ==
+            vmp_verbs_gid_is_ipv4(&gid)) &&
+           (vmp_verbs_gid_is_link_local(&entry->gid) ==
+            vmp_verbs_gid_is_link_local(&gid));
+}
+
+/* NULL: it has none */
+static const struct ibv_gid_entry *
+vmp_verbs_gid_find_like(const struct ibv_gid_entry *entries, ssize_t num,
+                        const vmp_verbs_rail_t *rail, int wanted)
+{
+    const struct ibv_gid_entry *found = NULL;
+    ssize_t i;
+
+    for (i = 0; i < num; ++i) {
+        if (!vmp_verbs_gid_is_like(&entries[i], rail) ||
+            ((wanted >= 0) && (entries[i].gid_index != (uint32_t)wanted))) {
+            continue;
+        }
+
+        if (memcmp(entries[i].gid.raw, rail->addr.gid,
+                   sizeof(rail->addr.gid)) == 0) {
+            return &entries[i];
+        }
+        found = (found == NULL) ? &entries[i] : found;
+    }
+    return found;
+}
+
+int vmp_verbs_gid_refresh(const vmp_port_t *port, vmp_verbs_rail_t *rail)
+{
+    const struct ibv_gid_entry *entry;
+    struct ibv_gid_entry *entries;
+    struct ibv_port_attr attr;
+    union ibv_gid gid;
+    int ret = -1;
+    ssize_t num;
+    size_t max;
+
+    /* Mostly nothing has changed */
+    if ((ibv_query_gid(rail->dev->ctx, rail->port_num, rail->gid_index,
+                       &gid) == 0) &&
+        (memcmp(gid.raw, rail->addr.gid, sizeof(gid.raw)) == 0)) {
+        return 0;
+    }
+
+    if (ibv_query_port(rail->dev->ctx, rail->port_num, &attr) != 0) {
+        return -1;
+    }
+
+    max     = (size_t)((attr.gid_tbl_len > 0) ? attr.gid_tbl_len : 1) *
+              rail->dev->attr.phys_port_cnt;
+    entries = calloc(max, sizeof(*entries));
+    if (entries == NULL) {
+        return -1;
+    }
+
+    num   = ibv_query_gid_table(rail->dev->ctx, entries, max, 0);
+    entry = vmp_verbs_gid_find_like(entries, num, rail,
+                                    port->params.gid_index);
+    if (entry != NULL) {
+        /* Address handles have the old one */
+        vmp_verbs_ah_forget_all(&rail->ud);
+        memcpy(rail->addr.gid, entry->gid.raw, sizeof(rail->addr.gid));
+        rail->gid_index = (int)entry->gid_index;
+        ret             = 0;
+        vmp_info("%s: its GID is at index %d now", rail->name,
+                 rail->gid_index);
+    }
+    free(entries);
+    return ret;
 }
 
 vmp_status_t vmp_verbs_pkey_find(struct ibv_context *ctx, uint8_t port_num,
@@ -221,19 +306,15 @@ vmp_status_t vmp_verbs_pkey_find(struct ibv_context *ctx, uint8_t port_num,
 void vmp_port_rail_addr(vmp_port_t *port, unsigned rail_index,
                         vmp_rail_addr_t *addr)
 {
-    const vmp_verbs_rail_t *rail = &port->rails[rail_index];
+    vmp_verbs_rail_t *rail = &port->rails[rail_index];
     struct ibv_port_attr attr;
-    union ibv_gid gid;
 
+    if (port->fork_gen == vmp_verbs_fork_gen) {
+        (void)vmp_verbs_gid_refresh(port, rail);
+        if (!rail->is_roce &&
+            (ibv_query_port(rail->dev->ctx, rail->port_num, &attr) == 0)) {
+            rail->addr.lid = attr.lid;
+        }
+    }
     *addr = rail->addr;
-    if ((port->fork_gen == vmp_verbs_fork_gen) &&
-        (ibv_query_gid(rail->dev->ctx, rail->port_num, rail->gid_index,
-                       &gid) == 0)) {
-        memcpy(addr->gid, gid.raw, sizeof(addr->gid));
-    }
-
-    if (!rail->is_roce && (port->fork_gen == vmp_verbs_fork_gen) &&
-        (ibv_query_port(rail->dev->ctx, rail->port_num, &attr) == 0)) {
-        addr->lid = attr.lid;
-    }
 }

@@ -150,6 +150,7 @@ static vmp_status_t vmp_verbs_rail_resolve(vmp_port_t *port,
     rail->is_roce      = (attr.link_layer == IBV_LINK_LAYER_ETHERNET);
     rail->lmc          = attr.lmc;
     rail->gid_index    = gid.index;
+    rail->gid_type     = gid.type;
     rail->speed        = vmp_verbs_port_speed(&attr);
     rail->addr.lid     = attr.lid;
     rail->addr.is_roce = rail->is_roce;

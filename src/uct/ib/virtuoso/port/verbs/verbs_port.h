@@ -157,6 +157,7 @@ typedef struct vmp_verbs_rail {
     uint8_t         lmc;
     uint16_t        pkey_index;
     int             gid_index;
+    uint32_t        gid_type;
     vmp_verbs_ud_t  ud;
 } vmp_verbs_rail_t;
 
@@ -254,6 +255,7 @@ int vmp_verbs_probe(struct ibv_context *ctx, const char *name);
 
 typedef struct vmp_verbs_gid {
     union ibv_gid gid;
+    uint32_t      type;                 /**< enum ibv_gid_type */
     int           index;
 } vmp_verbs_gid_t;
 
@@ -267,6 +269,11 @@ vmp_status_t vmp_verbs_gid_select(struct ibv_context *ctx, uint8_t port_num,
                                   const struct ibv_port_attr *attr, int wanted,
                                   const char *name, vmp_log_level_t level,
                                   vmp_verbs_gid_t *gid);
+
+/** Look the address of a rail up, which may have another GID now, or the same one
+ *  at another index. Return 0: it has one; -1: not one of the kind that it had.
+ *  [helper] */
+int vmp_verbs_gid_refresh(const vmp_port_t *port, vmp_verbs_rail_t *rail);
 
 /** Find a partition key, see vmp_port_params_t. */
 vmp_status_t vmp_verbs_pkey_find(struct ibv_context *ctx, uint8_t port_num,
@@ -301,6 +308,8 @@ vmp_verbs_ah_t *vmp_verbs_ah_get(vmp_port_t *port, vmp_verbs_rail_t *rail,
 void vmp_verbs_ah_put(vmp_verbs_ud_t *ud, vmp_verbs_ah_t *ah);
 
 void vmp_verbs_ah_forget(vmp_verbs_ud_t *ud, const vmp_rail_addr_t *dest);
+
+void vmp_verbs_ah_forget_all(vmp_verbs_ud_t *ud);
 
 /** Forget the handles of one control QP, none of which may be in use. */
 void vmp_verbs_ah_forget_qp(vmp_verbs_ud_t *ud, unsigned qp);

@@ -1,0 +1,76 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "core/vmp_ctl_int.h"
+
+#include <string.h>
+
+/*
+ * Addresses that change (R5). What a side has connected with its old address is
+ * dead: paths fail by themselves, and are repaired with the new one. But nobody
+ * can send datagrams to it who does not know where it is now. So it tells its
+ * peers: CONNECT with the incarnation that they are connected to, until they
+ * answer, there.
+ */
+
+
+static int is_same(const vmp_rail_addr_t *a, const vmp_rail_addr_t *b)
+{
+    return (a->lid == b->lid) && (a->is_roce == b->is_roce) &&
+           (memcmp(a->gid, b->gid, sizeof(a->gid)) == 0);
+}
+
+static void tell(vmp_ctl_conn_t *conn)
+{
+    vmp_ctl_t *ctl = conn->ctl;
+
+    if (conn->peer_id == ctl->params.id) {
+        conn->rail = ctl->attr.addr[0];
+    } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
+        conn->is_moved = 1;
+        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+        vmp_ctl_conn_kick(conn, ctl->now);
+    }
+}
+
+void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail)
+{
+    vmp_rail_addr_t addr;
+    uint32_t slot;
+
+    vmp_port_rail_addr(ctl->params.port, rail, &addr);
+    if (is_same(&addr, &ctl->attr.addr[rail])) {
+        return;
+    }
+
+    vmp_info("vmp: rail %u has another address: %u connections follow", rail,
+             ctl->num_conns);
+    ctl->attr.addr[rail] = addr;
+    if (rail != 0) {
+        return;
+    }
+
+    ctl->addr_gen++;
+    for (slot = 0; slot < ctl->num_slots; slot++) {
+        if (ctl->slots[slot] != NULL) {
+            tell(ctl->slots[slot]);
+        }
+    }
+}
+
+void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
+{
+    char str[VMP_CTL_STR_MAX];
+
+    if ((int8_t)(msg->addr_gen - conn->addr_gen) <= 0) {
+        return;                 /* known, or late */
+    }
+
+    conn->addr_gen = msg->addr_gen;
+    vmp_port_ctl_forget(conn->ctl->params.port, 0, &conn->rail);
+    conn->rail = msg->rail;
+    vmp_info("vmp: %s is there now", vmp_ctl_conn_str(conn, str));
+}

@@ -1,0 +1,141 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * Interfaces whose address changes: connections follow.
+ */
+
+#include "ctl_world.h"
+
+#include <string.h>
+
+#define RECOVER  (7 * SEC)              /* the application drains within 4 s */
+
+
+static uint8_t first[VMP_CTL_MAX_LEN];
+static size_t  first_len;
+
+static void tap_connect(unsigned node, const void *data, size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    if ((node == 0) && (vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+        (msg.type == VMP_CTL_CONNECT)) {
+        memcpy(first, data, length);
+        first_len = length;
+    }
+}
+
+static void begin(uint64_t seed)
+{
+    world_begin(seed);
+    world.tap = tap_connect;
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    world.tap = NULL;
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, 1);
+}
+
+/* All paths of a connection die and come back: both find each other */
+static void check_repair(unsigned n)
+{
+    uint32_t epoch = app_find(n, world.nodes[1 - n].id, 0, NULL)->paths[0].epoch;
+    app_conn_t *conn;
+    unsigned i;
+
+    app_fail_path(n, app_slot(n, 1 - n), 0);
+    app_cmd(n, app_slot(n, 1 - n), VMP_CMD_NEED, 0);
+    world_run(RECOVER);
+    app_check_pair(0, 1, 1);
+    for (i = 0; i < 2; i++) {
+        conn = app_find(i, world.nodes[1 - i].id, 0, NULL);
+        VMP_CHECK(conn->paths[0].epoch > epoch);
+        VMP_CHECK(memcmp(&conn->paths[0].qp->remote.addr,
+                         &world.nodes[1 - i].addr,
+                         sizeof(vmp_rail_addr_t)) == 0);
+        VMP_CHECK(world.nodes[i].num_failed == 0);
+    }
+    world_check_idle();
+}
+
+/* The device says so, or it shows when a path is to be repaired */
+static void test_move(uint64_t seed)
+{
+    unsigned n  = seed % 2;
+    int is_said = seed / 2 % 2;
+
+    begin(seed);
+    if (seed / 4 % 2) {
+        world.loss      = 500;
+        world.dup       = 300;
+        world.delay_max = 3 * MSEC;
+    }
+    node_move(n, is_said);
+    world_run(is_said ? 500 * MSEC : 0);
+    /* who has not heard of it cannot ask */
+    check_repair(is_said ? world_rand(2) : n);
+    VMP_CHECK(world.num_forgotten == 1);
+    world_cleanup();
+}
+
+/* What an address that was left just now says is late */
+static void test_late(void)
+{
+    vmp_ctl_msg_t msg;
+
+    begin(1);
+    node_move(0, 1);
+    world_run(MSEC);
+    world_inject(1, first, first_len);
+    world_run(MSEC);
+    check_repair(1);
+
+    /* it may be had again */
+    world.nodes[0].addr.gid[12] -= 2;
+    node_move(0, 1);
+    world_run(100 * MSEC);
+    VMP_CHECK(vmp_ctl_msg_unpack(first, first_len, &msg) == 0);
+    VMP_CHECK(memcmp(&msg.rail, &world.nodes[0].addr, sizeof(msg.rail)) == 0);
+    check_repair(1);
+    world_cleanup();
+}
+
+/* Of an interface with itself; and while it connects */
+static void test_others(void)
+{
+    world_begin(2);
+    app_connect(0, 0);
+    world_run(100 * MSEC);
+    node_move(0, 1);
+    app_fail_path(0, app_slot(0, 0), 0);
+    world_run(RECOVER);
+    app_check_pair(0, 0, 1);
+
+    world.lost_type = VMP_CTL_CONNECT_ACK;
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    node_move(0, 1);
+    world.lost_type = 0;
+    world_run(2 * SEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
+int main(void)
+{
+    unsigned i;
+
+    for (i = 0; i < 400; i++) {
+        test_move(i);
+    }
+    test_late();
+    test_others();
+
+    printf("test_ctl_addr: ok\n");
+    return 0;
+}
