@@ -261,8 +261,8 @@ static int accident_is_connected(const inst_t *inst, const inst_t *peer)
     return 0;
 }
 
-/* Connections follow. Who has the old address and is not connected yet may never
- * find it; who asks for it from now on gets the new one. */
+/* Connections follow. Who has the old address and is not connected yet may
+ * never find it; who asks for it from now on gets the new one. */
 static void accident_new_address(host_t *host)
 {
     const inst_t *inst;

@@ -154,7 +154,7 @@ static void ev_path(unsigned n, app_conn_t *conn, const vmp_ev_t *ev)
                   (path->state == APP_PATH_UP));
         VMP_CHECK((path->epoch == ev->epoch) && (path->qp->state == QP_ERR));
         path->state      = APP_PATH_DOWN;
-        path->drain_time = world.now + world_rand(4 * SEC);
+        path->drain_time = world.now + world_rand(world.drain_max);
         return;
     }
 
@@ -232,19 +232,30 @@ static void app_event(unsigned n, const vmp_ev_t *ev)
     }
 }
 
-void app_fail_path(unsigned n, uint32_t slot, unsigned index)
+static void path_cmd(unsigned n, uint32_t slot, unsigned index,
+                     vmp_cmd_type_t type)
 {
     node_t *node     = &world.nodes[n];
     app_conn_t *conn = node->conns[slot];
     vmp_cmd_t *cmd   = calloc(1, sizeof(*cmd));
 
-    cmd->type   = VMP_CMD_PATH_FAIL;
+    cmd->type   = type;
     cmd->slot   = slot;
     cmd->incarn = conn->incarn;
     cmd->path   = index;
     cmd->epoch  = conn->paths[index].epoch;
     vmp_spsc_push(&node->cmds, &cmd->super);
     node->deadline = world.now;
+}
+
+void app_fail_path(unsigned n, uint32_t slot, unsigned index)
+{
+    path_cmd(n, slot, index, VMP_CMD_PATH_FAIL);
+}
+
+void app_prove_path(unsigned n, uint32_t slot, unsigned index)
+{
+    path_cmd(n, slot, index, VMP_CMD_PATH_PROVED);
 }
 
 void app_poll(unsigned n)

@@ -24,6 +24,7 @@ typedef struct datagram {
 
 world_t         world;
 unsigned        world_num_alarms;
+void            (*world_on_log)(vmp_log_level_t level, const char *text);
 uint64_t        vmp_check_seed;
 vmp_log_level_t vmp_log_max_level = VMP_LOG_TRACE;
 
@@ -48,6 +49,9 @@ void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     world_num_alarms += (level <= VMP_LOG_WARN);
+    if (world_on_log != NULL) {
+        world_on_log(level, text);
+    }
     if (max_level == -2) {
         max_level = (int)vmp_check_env("VMP_TEST_LOG", 0) - 1;
     }
@@ -340,6 +344,7 @@ void world_init(uint64_t seed)
     world.delay_max = 100000;
     world.num_paths = WORLD_PATHS;
     world.timeout   = WORLD_TIMEOUT;
+    world.drain_max = 4 * SEC;
     next_qpn        = 100;
     next_ud_qpn     = 1;
 }

@@ -9,6 +9,7 @@
 
 #include "vmp_check.h"
 #include "core/vmp_ctl.h"
+#include "core/vmp_log.h"
 
 
 /**
@@ -116,6 +117,7 @@ typedef struct world {
                                                  dead; 0: none is */
     unsigned num_renewed;                   /**< vmp_port_ctl_renew() */
     uint64_t timeout;                       /**< Of peers */
+    uint64_t drain_max;                     /**< Applications drain within it */
     int      is_closing;
     unsigned lost_type;                     /**< These datagrams get lost */
     unsigned num_forgotten;                 /**< vmp_port_ctl_forget() */
@@ -126,6 +128,7 @@ typedef struct world {
 
 extern world_t world;
 extern unsigned world_num_alarms;    /**< Errors and warnings logged */
+extern void     (*world_on_log)(vmp_log_level_t level, const char *text);
 
 
 /** Start over: all nodes closed, perfect network. */
@@ -178,6 +181,9 @@ app_conn_t *app_find(unsigned node, uint64_t peer_id, uint8_t role,
 
 /** A path of a connection fails, if it is there. */
 void app_fail_path(unsigned node, uint32_t slot, unsigned index);
+
+/** It carries, says the application. */
+void app_prove_path(unsigned node, uint32_t slot, unsigned index);
 
 /** The slot of the connection of `node` to `peer`, which must be alive. */
 uint32_t app_slot(unsigned node, unsigned peer);

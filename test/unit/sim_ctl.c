@@ -69,6 +69,9 @@ static void random_action(void)
     case 2 ... 3:
         app_fail_path(n, slot, world_rand(WORLD_PATHS));
         break;
+    case 4:
+        app_prove_path(n, slot, world_rand(WORLD_PATHS));
+        break;
     case 1:
         app_cmd(n, slot, world_rand(2) ? VMP_CMD_IDLE : VMP_CMD_NEED, 0);
         break;

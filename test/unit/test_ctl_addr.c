@@ -44,8 +44,8 @@ static void begin(uint64_t seed)
 /* All paths of a connection die and come back: both find each other */
 static void check_repair(unsigned n)
 {
-    uint32_t epoch = app_find(n, world.nodes[1 - n].id, 0, NULL)->paths[0].epoch;
-    app_conn_t *conn;
+    app_conn_t *conn = app_find(n, world.nodes[1 - n].id, 0, NULL);
+    uint32_t epoch   = conn->paths[0].epoch;
     unsigned i;
 
     app_fail_path(n, app_slot(n, 1 - n), 0);

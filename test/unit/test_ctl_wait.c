@@ -253,8 +253,8 @@ static void test_not_needed(uint64_t seed)
     world_cleanup();
 }
 
-/* Somebody does: the clock runs from then on, and only there. Where a path comes
- * up in time, it is over. */
+/* Somebody does: the clock runs from then on, and only there. Where a path
+ * comes up in time, it is over. */
 static void test_needed(uint64_t seed, int is_healed)
 {
     unsigned n = seed / 2 % 2;

@@ -512,6 +512,9 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     case VMP_CMD_PING:
         vmp_ctl_conn_ping(conn, now);
         break;
+    case VMP_CMD_PATH_PROVED:
+        vmp_ctl_path_proved(conn, cmd->path, cmd->epoch, now);
+        break;
     case VMP_CMD_NEED:
         vmp_ctl_conn_need(conn, now);
         break;

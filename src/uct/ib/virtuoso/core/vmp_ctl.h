@@ -51,6 +51,10 @@ typedef enum vmp_cmd_type {
                                  send on it, whatever datagram was lost */
     VMP_CMD_PING,           /**< All paths stand still: is the peer there? An
                                  answer raises VMP_EV_PEER_ALIVE */
+    VMP_CMD_PATH_PROVED,    /**< A request of ours on (path, epoch), not the
+                                 first epoch, was acknowledged: it carries.
+                                 Before that a path that was repaired does not
+                                 count as up again */
     VMP_CMD_NEED,           /**< No path is up and something waits for one: from
                                  now on a peer that gives no sign of life times
                                  out. Over with the next PATH_UP, and void while
@@ -143,8 +147,8 @@ typedef struct vmp_ctl_params {
     uint8_t                num_paths;       /**< Most paths of a connection */
     uint32_t               credits;         /**< Initial grant to each peer */
     uint32_t               frame_size;      /**< Largest that we receive */
-    uint64_t               peer_timeout_ns; /**< No answer that long to what the
-                                                 application waits for: failed */
+    uint64_t               peer_timeout_ns; /**< No answer so long to
+                                                 what somebody waits for */
     vmp_spsc_t             *cmds;           /**< Consumed by control */
     vmp_spsc_t             *evs;            /**< Produced by control */
 } vmp_ctl_params_t;
@@ -174,8 +178,8 @@ void vmp_ctl_recv(vmp_ctl_t *ctl, unsigned rail, const void *data,
  */
 uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now);
 
-/** A device or port event (a hint, not a verdict); up: also that its address may
- *  have changed. [helper] */
+/** A device or port event (a hint, not a verdict); up: its address may have
+ *  changed, too. [helper] */
 void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up,
                         uint64_t now);
 

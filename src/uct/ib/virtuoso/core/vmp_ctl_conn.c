@@ -168,6 +168,7 @@ void vmp_ctl_conn_fail(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
         vmp_ctl_ev_push(conn, type, &ev);
     }
 
+    conn->is_ending = 1;
     for (i = 0; i < conn->num_paths; i++) {
         if (conn->paths[i].path != NULL) {
             vmp_ctl_path_retire(conn->paths[i].path, now);

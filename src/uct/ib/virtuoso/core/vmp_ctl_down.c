@@ -178,6 +178,7 @@ void vmp_ctl_down_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 {
     vmp_ctl_path_slot_t *slot = &conn->paths[msg->path];
     vmp_ctl_path_t *path      = slot->path;
+    vmp_log_level_t level;
     char str[VMP_CTL_STR_MAX];
 
     if ((path != NULL) && (path->epoch == msg->epoch)) {
@@ -186,9 +187,12 @@ void vmp_ctl_down_recv(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
             vmp_ctl_path_retire(path, now);
             vmp_ctl_conn_kick(conn, now);
         } else {
-            vmp_log_at(vmp_log_failure_level,
-                       "vmp: %s: path %u epoch %u (UDP port %u) failed there",
+            level = path->is_proved ? vmp_ctl_log_level(conn) : VMP_LOG_DEBUG;
+            vmp_log_at(level,
+                       "vmp: %s: path %u epoch %u (rail %u to %u, UDP port %u) "
+                       "failed there: fenced off, will be repaired",
                        vmp_ctl_conn_str(conn, str), path->index, path->epoch,
+                       path->rail, path->remote_rail,
                        vmp_port_udp_sport(path->entropy));
             vmp_ctl_path_retire(path, now);
         }

@@ -23,6 +23,7 @@
  *   vmp_ctl_down.c    fencing off a path that died, at both ends
  *   vmp_ctl_home.c    paths go back to where they were
  *   vmp_ctl_addr.c    addresses that change
+ *   vmp_ctl_log.c     what is said of paths
  *   vmp_entropy.c     which entropy values
  */
 
@@ -36,20 +37,20 @@
 #define VMP_CTL_RTO_SHARE        (20 * 1000ull)         /**< And for each
                                              connection that waits */
 #define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
-#define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: we got
-                                             no CPU */
-#define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Repeated by then:
-                                             a copy of what was answered */
-#define VMP_CTL_WIDE             4      /**< Control QPs that what is urgent goes
-                                             out from, at once */
+#define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: no
+                                             CPU */
+#define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Repeated by
+                                             then: a copy of what was answered */
+#define VMP_CTL_WIDE             4      /**< Control QPs that urgent things go out
+                                             from, at once */
 #define VMP_CTL_HARD_TRIES       4      /**< Resends, */
 #define VMP_CTL_HARD_REPEATS     2      /**< or repeats of the peer, after which
                                              to send from fresh UD QPs, too, */
 #define VMP_CTL_HARD_TIME        (10 * VMP_CTL_SEC)     /**< for so long */
-#define VMP_CTL_HARD_RTO_MAX     (200 * VMP_CTL_MSEC)   /**< For so many tries */
+#define VMP_CTL_HARD_RTO_MAX     (200 * VMP_CTL_MSEC)   /**< So many times */
 #define VMP_CTL_HARD_FAST        32
-#define VMP_CTL_RENEW_FAST       (50 * VMP_CTL_MSEC)    /**< Fresh ones at most */
-#define VMP_CTL_RENEW_SLOW       (1000 * VMP_CTL_MSEC)  /**< so often */
+#define VMP_CTL_RENEW_FAST       (50 * VMP_CTL_MSEC)    /**< Fresh ones */
+#define VMP_CTL_RENEW_SLOW       (1000 * VMP_CTL_MSEC)  /**< at most so often */
 #define VMP_CTL_COPY_BURST       192    /**< Copies, of all connections, */
 #define VMP_CTL_COPY_INTERVAL    (50 * 1000ull)         /**< then one each */
 #define VMP_CTL_QUARANTINE       (2 * VMP_CTL_SEC)
@@ -67,6 +68,8 @@
 #define VMP_CTL_FAILED_PORTS     8
 #define VMP_CTL_NO_TIMER         UINT32_MAX
 #define VMP_CTL_STR_MAX          96
+#define VMP_CTL_LOG_BURST        8      /**< Lines about a connection's paths, */
+#define VMP_CTL_LOG_INTERVAL     VMP_CTL_SEC    /**< then one each */
 
 /** Events that a connection may raise in all, and one of its paths. */
 #define VMP_CTL_CONN_EVS         5      /**< CONN, CONN_PEER, PEER_ALIVE, its
@@ -98,8 +101,9 @@ typedef struct vmp_ctl_path {
     uint64_t             time;              /**< Of creation; DYING: end of
                                                  quarantine */
     uint64_t             up_time;
-    uint64_t             asked_at;          /**< REQ or REP went out; 0: more than
-                                                 once */
+    uint64_t             proved_time;       /**< is_proved */
+    uint64_t             asked_at;          /**< REQ or REP went out; 0: more
+                                                 than once */
     uint32_t             rq_psn;            /**< is_fenced: expected then */
     uint32_t             peer_psn;          /**< is_peer_down: the peer's */
     uint32_t             epoch;
@@ -121,6 +125,7 @@ typedef struct vmp_ctl_path {
     uint8_t              is_settling;       /**< In ctl->settling */
     uint8_t              is_fenced;         /**< Settled: may be told */
     uint8_t              is_peer_down;      /**< The peer told */
+    uint8_t              is_proved;         /**< It was up and carried */
 } vmp_ctl_path_t;
 
 
@@ -138,6 +143,9 @@ typedef struct vmp_ctl_path_slot {
     uint32_t       home_wait_ms;            /**< Between tries to go back, */
     uint64_t       home_at;                 /**< and the next one */
     uint8_t        go_home;                 /**< With the next epoch */
+    uint64_t       down_time;               /**< When it failed; 0: carries */
+    uint32_t       tries;                   /**< To repair it since */
+    uint16_t       down_port;               /**< UDP source port that failed */
     uint8_t        is_unavailable;          /**< Out of resources here or there:
                                                  until the next WANT_PATHS */
 } vmp_ctl_path_slot_t;
@@ -179,13 +187,15 @@ struct vmp_ctl_conn {
     uint64_t             wait_start;        /**< Of what it waits for now */
     uint64_t             asked_since;       /**< The peer owes an answer */
     uint64_t             hard_until;        /**< Fresh UD QPs are needed */
+    uint64_t             log_time;          /**< Next line about its paths */
+    uint32_t             log_left_out;      /**< Lines too many */
     uint64_t             need_since;        /**< VMP_CMD_NEED */
     uint64_t             heard;             /**< Last valid datagram */
     uint64_t             resend_at;         /**< Of the timer */
     uint64_t             resend_due;        /**< Of what is unanswered; 0: to be
                                                  set */
-    uint64_t             rto;               /**< ns: until the next repetition */
-    uint64_t             srtt;              /**< Round trip, ns; 0: not known, */
+    uint64_t             rto;               /**< ns: until the next repeat */
+    uint64_t             srtt;              /**< Round trip, ns; 0: unknown, */
     uint64_t             rttvar;            /**< and how much it varies */
     uint64_t             asked_at;          /**< CONNECT went out; 0: more than
                                                  once */
@@ -221,7 +231,8 @@ struct vmp_ctl_conn {
                                                  the last progress */
     uint8_t              is_asked;          /**< The peer owes an answer */
     uint8_t              was_up;            /**< Some path was */
-    uint8_t              is_needed;         /**< The application waits for one */
+    uint8_t              is_ending;         /**< Its paths need no lines */
+    uint8_t              is_needed;         /**< Somebody waits for one */
     uint8_t              addr_gen;          /**< Of the peer's address */
     uint8_t              is_moved;          /**< We have another address, which
                                                  the peer may not know */
@@ -290,8 +301,8 @@ void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
  *  too, which have other UDP source ports. `tries`: how often in vain. */
 void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries);
 
-/** Send what others wait for from several control QPs at once, to several of the
- *  peer's: one may be on the link that has just died. */
+/** Send what others wait for from several control QPs at once, to several of
+ *  the peer's: one may be on the link that has just died. */
 void vmp_ctl_conn_send_wide(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
 
 /** Answer a datagram that fits no connection of ours, at a limited rate. */
@@ -382,13 +393,30 @@ void vmp_ctl_conn_free(vmp_ctl_conn_t *conn);
 const char *vmp_ctl_conn_str(const vmp_ctl_conn_t *conn, char *buf);
 
 
+/* vmp_ctl_log.c */
+
+/** Level of a line about a path of a connection: such lines are few while paths
+ *  come and go. */
+vmp_log_level_t vmp_ctl_log_level(vmp_ctl_conn_t *conn);
+
+/** Paths that were up and are not, with UDP ports and for how long. */
+const char *vmp_ctl_log_paths(const vmp_ctl_conn_t *conn, uint64_t now,
+                              char *buf, size_t max);
+
+/** A path that carried does not any more. */
+void vmp_ctl_log_down(vmp_ctl_path_t *path, uint64_t now);
+
+/** A path that was repaired carries. */
+void vmp_ctl_log_repaired(vmp_ctl_path_t *path, uint64_t now);
+
+
 /* vmp_ctl_wait.c */
 
 /** Its timer has run out. It may be gone on return. */
 void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now);
 
-/** An answer came to what went out at `asked_at` (0: several times, so it is not
- *  known to which). */
+/** An answer came to what went out at `asked_at` (0: several times, so it is
+ *  not known to which). */
 void vmp_ctl_conn_rtt(vmp_ctl_conn_t *conn, uint64_t asked_at, uint64_t now);
 
 /** How long to wait for an answer to something new. */
@@ -402,6 +430,8 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);
 
 
 /* vmp_ctl_path.c */
+
+int vmp_ctl_path_any_up(const vmp_ctl_conn_t *conn);
 
 /** Whether a path is on its way, or should be. */
 int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn);
@@ -450,6 +480,10 @@ int vmp_ctl_path_connect(vmp_ctl_path_t *path, const vmp_ctl_msg_t *msg);
 
 void vmp_ctl_path_event(vmp_ctl_path_t *path, vmp_ev_type_t type);
 void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now);
+
+/** VMP_CMD_PATH_PROVED. */
+void vmp_ctl_path_proved(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                         uint64_t now);
 
 /** Take a path out of use: QP to ERR and quarantine. */
 void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now);

@@ -92,6 +92,21 @@ static int path_unavailable(vmp_ctl_conn_t *conn, unsigned index, uint64_t now)
 
 /* What is wanted */
 
+int vmp_ctl_path_any_up(const vmp_ctl_conn_t *conn)
+{
+    const vmp_ctl_path_t *path;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        path = conn->paths[i].path;
+        if ((path != NULL) && (path->state == VMP_CTL_PATH_STATE_UP)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
 int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn)
 {
     const vmp_ctl_path_slot_t *slot;

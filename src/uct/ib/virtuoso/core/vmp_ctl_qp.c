@@ -71,6 +71,7 @@ vmp_ctl_path_t *vmp_ctl_path_new(vmp_ctl_conn_t *conn, unsigned index,
     }
 
     conn->paths[index].path = path;
+    conn->paths[index].tries++;
     return path;
 }
 
@@ -109,6 +110,11 @@ void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now)
     path->state        = VMP_CTL_PATH_STATE_UP;
     path->up_time      = now;
     path->is_announced = 1;
+    if (path->epoch == 1) {
+        /* nothing was known to be dead, so nobody tries it first */
+        path->is_proved   = 1;
+        path->proved_time = now;
+    }
     path->conn->was_up    = 1;
     path->conn->is_needed = 0;
     vmp_ctl_path_event(path, VMP_EV_PATH_UP);
@@ -143,13 +149,16 @@ static void set_backoff(const vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
 
-    if ((path->state == VMP_CTL_PATH_STATE_UP) &&
-        (now - path->up_time >= VMP_CTL_STABLE)) {
+    if (path->is_proved && (now - path->proved_time >= VMP_CTL_STABLE)) {
         slot->backoff_ms = 0;
     } else if (slot->backoff_ms == 0) {
         slot->backoff_ms = VMP_CTL_REPAIR_MIN / VMP_CTL_MSEC;
-    } else if (slot->backoff_ms < VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC) {
+    } else {
         slot->backoff_ms *= 2;
+    }
+
+    if (slot->backoff_ms > VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC) {
+        slot->backoff_ms = VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC;
     }
 
     slot->repair_at = now + slot->backoff_ms * VMP_CTL_MSEC;
@@ -179,6 +188,9 @@ void vmp_ctl_path_retire(vmp_ctl_path_t *path, uint64_t now)
         vmp_ctl_path_event(path, VMP_EV_PATH_DOWN);
     }
 
+    if (path->is_proved) {
+        vmp_ctl_log_down(path, now);
+    }
     set_backoff(path, now);
     vmp_ctl_home_left(path, now);
     path->state         = VMP_CTL_PATH_DYING;
@@ -277,6 +289,20 @@ void vmp_ctl_path_seen(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
         (path->state == VMP_CTL_PATH_REP_SENT)) {
         vmp_ctl_path_up(path, now);
         vmp_ctl_conn_kick(conn, now);
+    }
+}
+
+void vmp_ctl_path_proved(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
+                         uint64_t now)
+{
+    vmp_ctl_path_t *path = (index < conn->num_paths) ?
+                           conn->paths[index].path : NULL;
+
+    if ((path != NULL) && (path->epoch == epoch) && !path->is_proved &&
+        (path->state == VMP_CTL_PATH_STATE_UP)) {
+        path->is_proved   = 1;
+        path->proved_time = now;
+        vmp_ctl_log_repaired(path, now);
     }
 }
 

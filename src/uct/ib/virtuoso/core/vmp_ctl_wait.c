@@ -23,21 +23,6 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     }
 }
 
-static int has_path_up(const vmp_ctl_conn_t *conn)
-{
-    const vmp_ctl_path_t *path;
-    unsigned i;
-
-    for (i = 0; i < conn->num_paths; i++) {
-        path = conn->paths[i].path;
-        if ((path != NULL) && (path->state == VMP_CTL_PATH_STATE_UP)) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
 /* While no path is up a connection can time out, if somebody waits for it; a
  * path that is up shows whether the peer lives, and others wait as long as it
  * does */
@@ -47,7 +32,7 @@ static int can_time_out(const vmp_ctl_conn_t *conn)
         return conn->state == VMP_CTL_CONN_CONNECTING;
     }
 
-    return (conn->is_needed || !conn->was_up) && !has_path_up(conn) &&
+    return (conn->is_needed || !conn->was_up) && !vmp_ctl_path_any_up(conn) &&
            (conn->is_moved || vmp_ctl_path_is_asked(conn));
 }
 
@@ -170,7 +155,7 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
 void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now)
 {
     if ((conn->state != VMP_CTL_CONN_CONNECTED) || conn->is_needed ||
-        has_path_up(conn)) {
+        vmp_ctl_path_any_up(conn)) {
         return;
     }
 
@@ -182,10 +167,22 @@ void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now)
 
 static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
 {
-    int is_connecting = conn->state == VMP_CTL_CONN_CONNECTING;
+    int is_connecting     = conn->state == VMP_CTL_CONN_CONNECTING;
+    vmp_log_level_t level = conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO;
     char str[VMP_CTL_STR_MAX];
+    char paths[256];
 
-    vmp_log_at(conn->has_user ? VMP_LOG_ERROR : VMP_LOG_INFO,
+    if (conn->was_up) {
+        vmp_log_at(level, "vmp: %s is lost: no path is up, and nothing was "
+                   "heard of it for %.1f s, though asked %u times from %u "
+                   "control QPs. Down: %s", vmp_ctl_conn_str(conn, str),
+                   (now - conn->heard) / 1e9, conn->tries,
+                   conn->ctl->attr.num_ud,
+                   vmp_ctl_log_paths(conn, now, paths, sizeof(paths)));
+        goto out;
+    }
+
+    vmp_log_at(level,
                "vmp: %s does not answer: %s repeated %u times in %.1f s from "
                "%u control QPs. Check that its process runs and that the "
                "network lets UDP port 4791 through in both directions",
@@ -194,6 +191,7 @@ static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
                (conn->paths[0].path == NULL) ? "PATH_ASK" : "PATH_REP",
                conn->tries, (now - silent_since(conn)) / 1e9,
                conn->ctl->attr.num_ud);
+out:
     conn->must_forget = 1;
     vmp_ctl_conn_fail(conn, VMP_EV_CONN_FAILED, VMP_ERR_ENDPOINT_TIMEOUT,
                       VMP_REASON_NONE,

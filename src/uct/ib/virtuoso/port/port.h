@@ -302,15 +302,16 @@ void vmp_port_rail_addr(vmp_port_t *port, unsigned rail, vmp_rail_addr_t *addr);
 
 #define VMP_CTL_MAX_LEN  512                /**< Bytes of a datagram */
 
-/** Control QPs of a rail that only send, besides the others, and can be renewed:
- *  `ud` of vmp_port_ctl_send() is VMP_MAX_UD + 0... for them. */
+/** Control QPs of a rail that only send, besides the others, and can be
+ *  renewed: `ud` of vmp_port_ctl_send() is VMP_MAX_UD + 0... for them. */
 #define VMP_PORT_UD_SPARES  4
 
 /**
  * Let the datagrams of a spare control QP take another way through the network:
  * a new QP has another UDP source port. To be called before the first use.
  *
- * @return 0, or -1: not now (the old one is still sending, or none is to be had).
+ * @return 0, or -1: not now (the old one is still sending, or none is to be
+ *         had).
  */
 int vmp_port_ctl_renew(vmp_port_t *port, unsigned rail, unsigned spare);
 

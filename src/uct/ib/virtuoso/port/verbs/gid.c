@@ -176,8 +176,8 @@ out:
     return status;
 }
 
-/* Of the kind that it had: peers have such ones, too, and cannot be reached from
- * others */
+/* Of the kind that it had: peers have such ones, too, and cannot be reached
+ * from others */
 static int vmp_verbs_gid_is_like(const struct ibv_gid_entry *entry,
                                  const vmp_verbs_rail_t *rail)
 {

@@ -1,0 +1,167 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * How soon paths are repaired, and what is said of it.
+ */
+
+#include "ctl_world.h"
+#include "core/vmp_ctl_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char     last_up[512];
+static char     last_down[512];
+static unsigned num_up, num_down, num_there, num_all, num_left_out;
+
+static void on_log(vmp_log_level_t level, const char *text)
+{
+    if (level > VMP_LOG_DIAG) {
+        return;
+    }
+
+    num_all++;
+    if (strstr(text, "is up again after") != NULL) {
+        num_up++;
+        snprintf(last_up, sizeof(last_up), "%s", text);
+    } else if (strstr(text, "no path is up any more") != NULL) {
+        num_down++;
+    } else if (strstr(text, "failed there") != NULL) {
+        num_there++;
+    } else if (strstr(text, "were left out") != NULL) {
+        num_left_out++;
+    } else if (strstr(text, "is lost") != NULL) {
+        snprintf(last_down, sizeof(last_down), "%s", text);
+    }
+}
+
+static void begin(uint64_t seed, unsigned num_paths)
+{
+    world_begin(seed);
+    world.drain_max = MSEC;
+    num_all         = num_up = num_down = num_there = num_left_out = 0;
+    world_on_log    = on_log;
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    app_cmd(0, app_slot(0, 1), VMP_CMD_WANT_PATHS, num_paths);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, num_paths);
+}
+
+/* Path 0 of node n fails. Return how long it takes until it is up again, ns. */
+static uint64_t repair(unsigned n)
+{
+    uint64_t begin = world.now;
+
+    app_fail_path(n, app_slot(n, 1 - n), 0);
+    world_run(3 * MSEC);
+    while (!app_is_pair_up(0, 1, 1)) {
+        world_run(MSEC);
+        VMP_CHECK(world.now - begin < 2 * SEC);
+    }
+
+    return world.now - begin;
+}
+
+/* Who does not carry is repaired ever more rarely, but for ever, however long
+ * it takes to find out; who carried for a while is so at once */
+static void test_backoff(unsigned n)
+{
+    uint64_t time = 0;
+    unsigned i;
+
+    begin(n, 2);
+    world_run(2 * SEC);
+    VMP_CHECK(repair(n) < 20 * MSEC);
+    for (i = 0; i < 20; i++) {
+        world_run(1500 * MSEC);
+        time = repair(n);
+        VMP_CHECK(time < VMP_CTL_REPAIR_MAX + 50 * MSEC);
+        VMP_CHECK((i < 6) || (time >= VMP_CTL_REPAIR_MAX));
+    }
+
+    VMP_CHECK(num_up == 0);
+    for (i = 0; i < 2; i++) {
+        app_prove_path(i, app_slot(i, 1 - i), 0);
+    }
+    world_run(1500 * MSEC);
+    VMP_CHECK((num_up == 2) && (strstr(last_up, "try 21") != NULL));
+    VMP_CHECK(repair(n) < 20 * MSEC);
+    VMP_CHECK((num_down == 0) && (num_there <= 2) && (num_left_out == 0));
+    world_on_log = NULL;
+    world_cleanup();
+}
+
+/* Each time over another way */
+static void test_ports(void)
+{
+    uint32_t seen[VMP_CTL_FAILED_PORTS];
+    uint16_t port;
+    unsigned i, j;
+
+    begin(1, 1);
+    for (i = 0; i < 100; i++) {
+        port = vmp_port_udp_sport(app_find(0, 20, 0, NULL)->paths[0].entropy);
+        for (j = 0; j < ((i < VMP_CTL_FAILED_PORTS) ? i : VMP_CTL_FAILED_PORTS);
+             j++) {
+            VMP_CHECK(seen[j] != port);
+        }
+        seen[i % VMP_CTL_FAILED_PORTS] = port;
+        repair(i % 2);
+    }
+    world_on_log = NULL;
+    world_cleanup();
+}
+
+/* A path that comes and goes fills no log */
+static void test_flapping(void)
+{
+    unsigned i;
+
+    begin(1, 1);
+    for (i = 0; i < 300; i++) {
+        repair(0);
+        app_prove_path(0, app_slot(0, 1), 0);
+        app_prove_path(1, app_slot(1, 0), 0);
+        world_run(10 * MSEC);
+    }
+
+    VMP_CHECK(num_down + num_up + num_there > 16);
+    VMP_CHECK((num_left_out > 0) && (num_left_out * 2 < num_all));
+    /* both sides */
+    VMP_CHECK(num_all < 4 * (VMP_CTL_LOG_BURST + (world.now - 1000 * SEC) /
+                             VMP_CTL_LOG_INTERVAL));
+    world_on_log = NULL;
+    world_cleanup();
+}
+
+/* Of a peer that is lost it is said what is known */
+static void test_lost(void)
+{
+    begin(1, 2);
+    world.loss = 1000;
+    app_fail_path(0, app_slot(0, 1), 0);
+    app_fail_path(0, app_slot(0, 1), 1);
+    app_cmd(0, app_slot(0, 1), VMP_CMD_NEED, 0);
+    world_run(2 * WORLD_TIMEOUT);
+    VMP_CHECK((num_down == 1) && (world.nodes[0].num_failed == 1));
+    VMP_CHECK(strstr(last_down, "for 2.0 s, 0 tries; path 1 (UDP") != NULL);
+    world_on_log = NULL;
+    world_cleanup();
+}
+
+int main(void)
+{
+    test_backoff(0);
+    test_backoff(1);
+    test_ports();
+    test_flapping();
+    test_lost();
+
+    printf("test_ctl_repair: ok\n");
+    return 0;
+}
