@@ -39,9 +39,9 @@
 #define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
 #define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: no
                                              CPU */
-#define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Repeated by
+#define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Again by
                                              then: a copy of what was answered */
-#define VMP_CTL_WIDE             4      /**< Control QPs that urgent things go out
+#define VMP_CTL_WIDE             4      /**< Control QPs that urgent things leave
                                              from, at once */
 #define VMP_CTL_HARD_TRIES       4      /**< Resends, */
 #define VMP_CTL_HARD_REPEATS     2      /**< or repeats of the peer, after which
@@ -68,7 +68,7 @@
 #define VMP_CTL_FAILED_PORTS     8
 #define VMP_CTL_NO_TIMER         UINT32_MAX
 #define VMP_CTL_STR_MAX          96
-#define VMP_CTL_LOG_BURST        8      /**< Lines about a connection's paths, */
+#define VMP_CTL_LOG_BURST        8      /**< Lines of a connection's paths, */
 #define VMP_CTL_LOG_INTERVAL     VMP_CTL_SEC    /**< then one each */
 
 /** Events that a connection may raise in all, and one of its paths. */

@@ -158,6 +158,20 @@ void vmp_path_free(vmp_path_t *path)
     free(path);
 }
 
+/* What was repaired carries: control counts it so from now on */
+static void vmp_path_proved(const vmp_path_t *path)
+{
+    vmp_cmd_t cmd = {
+        .type   = VMP_CMD_PATH_PROVED,
+        .slot   = path->conn->slot,
+        .incarn = path->conn->incarn,
+        .path   = path->index,
+        .epoch  = path->epoch
+    };
+
+    vmp_iface_command(path->conn->iface, &cmd);
+}
+
 void vmp_path_up(vmp_path_t *path)
 {
     /* control's clock has stopped; if the path then shows nothing, it is told
@@ -182,6 +196,10 @@ void vmp_path_enable(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
     char str[VMP_PATH_STR_MAX];
+
+    if ((path->state == VMP_PATH_PROBE) && (path->epoch > 1)) {
+        vmp_path_proved(path);
+    }
 
     vmp_debug("%s is up", vmp_path_str(path, str, sizeof(str)));
     if (path->state == VMP_PATH_SUSPECT) {

@@ -363,7 +363,8 @@ unsigned sim_port_num_qps(const vmp_port_t *port);
 void sim_port_rail_event(vmp_port_t *port, unsigned rail, int is_up);
 
 /** A NIC gets another address, and says so. What goes to the old one is lost,
- *  and so is what QPs send that were connected before. See vmp_port_rail_addr(). */
+ *  and so is what QPs send that were connected before. See
+ *  vmp_port_rail_addr(). */
 void sim_nic_new_address(unsigned nic);
 
 /** The one that it has. */
