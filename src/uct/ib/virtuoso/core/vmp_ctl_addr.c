@@ -23,7 +23,7 @@ static int is_same(const vmp_rail_addr_t *a, const vmp_rail_addr_t *b)
            (memcmp(a->gid, b->gid, sizeof(a->gid)) == 0);
 }
 
-static void tell(vmp_ctl_conn_t *conn)
+void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn)
 {
     vmp_ctl_t *ctl = conn->ctl;
 
@@ -56,7 +56,7 @@ void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail)
     ctl->addr_gen++;
     for (slot = 0; slot < ctl->num_slots; slot++) {
         if (ctl->slots[slot] != NULL) {
-            tell(ctl->slots[slot]);
+            vmp_ctl_addr_tell(ctl->slots[slot]);
         }
     }
 }

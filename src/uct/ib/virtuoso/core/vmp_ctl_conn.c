@@ -102,6 +102,7 @@ conn_new(vmp_ctl_t *ctl, uint64_t peer_id, uint8_t role,
     conn->version   = VMP_WIRE_VER_BASE;
     conn->state     = VMP_CTL_CONN_CONNECTING;
     conn->rail      = (peer_id == ctl->params.id) ? ctl->attr.addr[0] : *rail;
+    conn->born_gen  = ctl->addr_gen;
     conn->iface     = *iface;
     conn->heard     = now;
     conn->send_seq  = vmp_ctl_random(ctl) % ctl->attr.num_ud;
@@ -314,6 +315,11 @@ static int has_common_version(const vmp_ctl_msg_t *msg)
 
 static void go_on(vmp_ctl_conn_t *conn, uint64_t now)
 {
+    if (conn->born_gen != conn->ctl->addr_gen) {
+        /* it may have had a CONNECT from before */
+        vmp_ctl_addr_tell(conn);
+    }
+
     if (vmp_ctl_path_start(conn, now) == 0) {
         vmp_ctl_conn_kick(conn, now);
     }

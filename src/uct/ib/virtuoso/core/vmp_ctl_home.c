@@ -28,7 +28,8 @@ void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now)
         return;
     }
 
-    is_stable = now - path->up_time >= VMP_CTL_STABLE;
+    is_stable = path->is_proved &&
+                (now - path->proved_time >= VMP_CTL_STABLE);
     if ((slot->home == 0) && is_stable) {
         slot->home = path->entropy;
     }
@@ -50,7 +51,7 @@ static int is_away(const vmp_ctl_path_slot_t *slot)
 {
     return (slot->path != NULL) && (slot->home != 0) &&
            (slot->path->state == VMP_CTL_PATH_STATE_UP) &&
-           (slot->path->entropy != slot->home);
+           slot->path->is_proved && (slot->path->entropy != slot->home);
 }
 
 /* Not the last one, nor without need */

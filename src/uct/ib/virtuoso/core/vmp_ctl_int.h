@@ -224,6 +224,7 @@ struct vmp_ctl_conn {
     uint8_t              is_warned;         /**< Of paths that do not come */
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
     uint8_t              must_forget;       /**< Its host may have changed */
+    uint8_t              born_gen;          /**< ctl->addr_gen when made */
     uint8_t              is_pinging;        /**< Asks whether the peer is there */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
@@ -561,6 +562,9 @@ uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn);
 
 /** Look up what address a rail has now. All peers are told of a new one. */
 void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail);
+
+/** Tell the peer of a connection where our home rail is. */
+void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn);
 
 /** CONNECT, CONNECT_ACK: the peer says where its home rail is. */
 void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg);
