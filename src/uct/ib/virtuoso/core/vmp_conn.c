@@ -85,6 +85,11 @@ vmp_conn_t *vmp_conn_make_lost(const vmp_conn_t *conn, vmp_status_t status)
 {
     vmp_conn_t *lost = vmp_conn_new(conn->iface, conn->peer_id, conn->role);
 
+    if ((lost != NULL) && (vmp_barrier_init(lost) != 0)) {
+        free(lost);
+        return NULL;
+    }
+
     if (lost != NULL) {
         lost->block      = VMP_BLOCK_FAILED;
         lost->status     = status;
@@ -241,6 +246,12 @@ vmp_status_t vmp_conn_refusal(vmp_conn_t *conn)
                   "it are lost", conn->peer_id);
         vmp_conn_fail(conn, VMP_ERR_CONNECTION_RESET);
         return conn->status;
+    }
+
+    if ((conn->block & VMP_BLOCK_SETUP) && !conn->is_refused) {
+        /* who tries again and again waits as well */
+        conn->is_refused = 1;
+        vmp_watch_add(conn);
     }
 
     return vmp_conn_no_room(conn);
@@ -472,7 +483,7 @@ void vmp_conn_check_need(vmp_conn_t *conn)
 
     if ((conn->up_mask == 0) && !conn->is_needed && (conn->num_paths > 0) &&
         ((conn->outstanding > 0) || (conn->num_waiting > 0) ||
-         conn->is_asked)) {
+         conn->is_asked || conn->is_refused)) {
         conn->is_needed = (vmp_iface_command(conn->iface, &cmd) == 0);
     }
 }

@@ -52,8 +52,8 @@ struct vmp_conn {
     uint8_t           is_fresh;         /**< Not looked at yet since then */
     uint8_t           is_needed;        /**< No path is up, and control knows
                                              that we wait for one */
+    uint8_t           is_refused;       /**< A send was, since no path is up */
     uint8_t           num_suspects;
-    uint8_t           is_pinged;        /**< Control asks the peer */
     uint8_t           idle_index;       /**< Path that was probed last */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
     vmp_iface_t       *iface;
@@ -92,7 +92,9 @@ struct vmp_conn {
     uint64_t          proof_send;       /**< The same of a frame: the peer had
                                              a receive buffer */
     uint64_t          ping_time;        /**< Of the last question, ns */
-    uint64_t          alive_time;       /**< Of the last that was answered */
+    uint64_t          alive_time;       /**< Of the last answered at once */
+    uint64_t          sacrifice_time;   /**< No path is given up for that before */
+    uint64_t          sacrifice_wait;   /**< ns */
     vmp_link_t        watched;          /**< In iface->watched */
     uint32_t          num_waiting;      /**< Endpoints that wait for room */
     vmp_policy_path_t *pol_paths;       /**< num_paths */

@@ -246,8 +246,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
         vmp_conn_path_event(conn, ev);
         break;
     case VMP_EV_PEER_ALIVE:
-        conn->is_pinged  = 0;
-        conn->alive_time = conn->ping_time;
+        vmp_watch_pong(conn);
         break;
     case VMP_EV_CONN_FAILED:
         /* control has logged why */

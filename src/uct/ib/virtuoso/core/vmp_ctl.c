@@ -510,7 +510,7 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         vmp_ctl_path_seen(conn, cmd->path, cmd->epoch, now);
         break;
     case VMP_CMD_PING:
-        vmp_ctl_conn_ping(conn, now);
+        vmp_ctl_conn_ping(conn);
         break;
     case VMP_CMD_PATH_PROVED:
         vmp_ctl_path_proved(conn, cmd->path, cmd->epoch, now);

@@ -238,14 +238,19 @@ int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     return 0;
 }
 
-void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn, uint64_t now)
+void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn)
 {
-    if ((conn->state == VMP_CTL_CONN_CONNECTED) && !conn->is_pinging &&
-        (vmp_ctl_ev_reserve(conn, conn->num_spare_evs + 1) == 0)) {
-        conn->is_pinging = 1;
-        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
-        vmp_ctl_conn_kick(conn, now);
+    if ((conn->state != VMP_CTL_CONN_CONNECTED) ||
+        (!conn->is_pinging &&
+         (vmp_ctl_ev_reserve(conn, conn->num_spare_evs + 1) < 0))) {
+        return;
     }
+
+    /* once, by several ways: an answer to a repetition would tell less */
+    conn->is_pinging = 1;
+    vmp_ctl_conn_send_again(conn, VMP_CTL_PING_COPIES - 1);
+    vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+    vmp_ctl_conn_send_again_end(conn);
 }
 
 void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn)
@@ -465,7 +470,6 @@ void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         if (conn->is_pinging) {
             conn->is_pinging = 0;
             vmp_ctl_ev_push(conn, VMP_EV_PEER_ALIVE, &none);
-            vmp_ctl_conn_kick(conn, now);
         }
         if (conn->is_moved) {
             conn->is_moved = 0;

@@ -66,6 +66,7 @@
 #define VMP_CTL_ANSWER_BURST     256    /**< Answers to the unknown, */
 #define VMP_CTL_ANSWER_INTERVAL  (250 * 1000ull)    /**< then one each */
 #define VMP_CTL_FAILED_PORTS     8
+#define VMP_CTL_PING_COPIES      4
 #define VMP_CTL_NO_TIMER         UINT32_MAX
 #define VMP_CTL_STR_MAX          96
 #define VMP_CTL_LOG_BURST        8      /**< Lines of a connection's paths, */
@@ -353,7 +354,7 @@ int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now);
 
 /** VMP_CMD_PING. The question is a CONNECT, which is answered however often it
  *  comes. */
-void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn, uint64_t now);
+void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_IDLE. */
 void vmp_ctl_conn_idle(vmp_ctl_conn_t *conn);

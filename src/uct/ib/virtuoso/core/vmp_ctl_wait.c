@@ -15,8 +15,7 @@ static int is_waiting(const vmp_ctl_conn_t *conn)
     case VMP_CTL_CONN_CONNECTING:
         return 1;
     case VMP_CTL_CONN_CONNECTED:
-        return conn->is_pinging || conn->is_moved ||
-               vmp_ctl_path_is_waited(conn) ||
+        return conn->is_moved || vmp_ctl_path_is_waited(conn) ||
                (vmp_ctl_home_time(conn) != UINT64_MAX);
     default:
         return conn->goodbyes > 0;
@@ -93,8 +92,7 @@ static int is_asked(vmp_ctl_conn_t *conn, uint64_t now)
     int was_asked = conn->is_asked;
 
     conn->is_asked = (conn->state != VMP_CTL_CONN_CONNECTED) ||
-                     conn->is_pinging || conn->is_moved ||
-                     vmp_ctl_path_is_asked(conn);
+                     conn->is_moved || vmp_ctl_path_is_asked(conn);
     if (conn->is_asked && !was_asked) {
         conn->rto         = vmp_ctl_conn_rto(conn);
         conn->tries       = 0;
@@ -219,7 +217,7 @@ static void resend(vmp_ctl_conn_t *conn)
         conn->asked_at = 0;
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
-        if (conn->is_pinging || conn->is_moved) {
+        if (conn->is_moved) {
             vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
         }
         vmp_ctl_path_resend(conn);

@@ -134,8 +134,11 @@ vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
     }
 
     if (conn->outstanding == 0) {
-        return ((conn->block & VMP_BLOCK_FAILED) &&
-                !(flags & VMP_FLUSH_CANCEL)) ? conn->status : VMP_OK;
+        if (flags & VMP_FLUSH_CANCEL) {
+            return VMP_OK;
+        }
+
+        return (conn->block & VMP_BLOCK_FAILED) ? conn->status : ep->fault;
     }
 
     vmp_conn_force(conn);

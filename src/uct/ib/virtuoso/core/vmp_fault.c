@@ -104,6 +104,33 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
     vmp_list_add_once(&conn->iface->faulty, &conn->faulty);
 }
 
+/* Whether later messages of the same endpoint are on other paths, where nobody can
+ * call them back */
+static int vmp_fault_is_overtaken(const vmp_conn_t *conn, const vmp_wr_t *wr)
+{
+    const vmp_path_t *path;
+    const vmp_wr_t *other;
+    uint32_t pos;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        path = conn->paths[i];
+        if ((path == NULL) || path->is_error) {
+            continue;
+        }
+
+        for (pos = path->tail; pos != path->head; ++pos) {
+            other = &path->ring[pos & path->mask];
+            if ((other->kind == VMP_WR_AM) && (other->ep == wr->ep) &&
+                ((int64_t)(other->sn - wr->sn) > 0)) {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
 int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
                     uint32_t vendor_err)
 {
@@ -121,8 +148,26 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
               vmp_fault_where(wr, where, sizeof(where)),
               vmp_wc_status_str(status), vendor_err,
               vmp_fault_str(status));
-    vmp_fault_begin(path->conn, wr->ep, VMP_ERR_CONNECTION_RESET);
+    if ((wr->kind == VMP_WR_AM) && vmp_fault_is_overtaken(path->conn, wr)) {
+        /* the peer gets messages behind a gap that it does not see (R1) */
+        vmp_conn_fail(path->conn, VMP_ERR_CONNECTION_RESET);
+    } else {
+        vmp_fault_begin(path->conn, wr->ep, VMP_ERR_CONNECTION_RESET);
+    }
+
     return 1;
+}
+
+int vmp_fault_is_refused(const vmp_wr_t *wr)
+{
+    const vmp_ep_t *ep = wr->ep;
+
+    if (vmp_wr_is_chunk(wr->kind)) {
+        ep = ((const vmp_op_t*)wr->comp)->ep;
+    }
+
+    return (wr->refusals == VMP_WR_FAILED) ||
+           ((ep != NULL) && (ep->fault != VMP_OK));
 }
 
 void vmp_fault_end(vmp_conn_t *conn)
@@ -202,6 +247,8 @@ static void vmp_fault_report(vmp_ep_t *ep)
     vmp_status_t status = ep->fault;
     vmp_conn_t *lost    = vmp_conn_make_lost(conn, status);
     vmp_waiter_t *flushes;
+    vmp_waiter_t *flush;
+    void *comp;
 
     if (lost == NULL) {
         vmp_error("out of memory for an endpoint that failed: the connection "
@@ -221,8 +268,16 @@ static void vmp_fault_report(vmp_ep_t *ep)
     ep->is_failed = 1;
     vmp_iface_changed(iface);
 
-    /* its flushes first; their callbacks may destroy it */
-    vmp_barrier_cancel(iface, flushes, status);
+    /* its flushes first; their callbacks may destroy it, which ends the rest */
+    lost->bar_open->waiters = flushes;
+    while ((flush = lost->bar_open->waiters) != NULL) {
+        comp                    = flush->comp;
+        lost->bar_open->waiters = flush->next;
+        vmp_obj_put(&iface->waiter_pool, flush);
+        iface->ops.complete(iface->arg, comp, status);
+    }
+
+    lost->bar_open->waiters_tail = &lost->bar_open->waiters;
     if (lost->eps == ep) {
         iface->ops.ep_failed(iface->arg, ep, status);
     }

@@ -26,6 +26,10 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status);
 int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
                      uint32_t vendor_err);
 
+/** Whether a request of a dead path is not to be done again: it failed by itself,
+ *  or an earlier one of its endpoint did, which it may not overtake. */
+int vmp_fault_is_refused(const vmp_wr_t *wr);
+
 /** An endpoint that was to leave is gone. */
 void vmp_fault_end(vmp_conn_t *conn);
 

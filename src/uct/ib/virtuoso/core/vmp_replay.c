@@ -6,6 +6,7 @@
 
 #include "vmp_conn.h"
 #include "vmp_credit.h"
+#include "vmp_fault.h"
 #include "vmp_path.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
@@ -234,6 +235,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
     vmp_conn_t *conn = path->conn;
     vmp_path_t *to   = path->target;
     uint32_t done    = 0;
+    int is_refused   = vmp_fault_is_refused(wr);
 
     if (wr->kind == VMP_WR_SKIP) {
         if ((wr->sn >= conn->tx_delivered) &&
@@ -256,7 +258,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
             return 0;
         }
 
-        if (wr->refusals == VMP_WR_FAILED) {
+        if (is_refused) {
             /* it will not be delivered, but its SN has to be filled */
             if (vmp_credit_skip(to, wr->sn, 0) != 0) {
                 return 1;
@@ -277,7 +279,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
         }
     }
 
-    if (wr->refusals == VMP_WR_FAILED) {
+    if (is_refused) {
         vmp_wr_end(conn, wr, VMP_ERR_CONNECTION_RESET);
         return 0;
     }

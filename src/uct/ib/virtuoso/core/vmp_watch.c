@@ -24,8 +24,10 @@
 #define VMP_WATCH_IDLE       (1000 * VMP_WATCH_MSEC)
 #define VMP_WATCH_PROBE_MIN  (2 * VMP_WATCH_MSEC)
 #define VMP_WATCH_PROBE_MAX  (50 * VMP_WATCH_MSEC)
-#define VMP_WATCH_PING       (10 * VMP_WATCH_MSEC)
-#define VMP_WATCH_ALONE      (5 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PING       (100 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PONG       (5 * VMP_WATCH_MSEC)
+#define VMP_WATCH_ALONE      (20 * VMP_WATCH_MSEC)
+#define VMP_WATCH_RARELY     (16000 * VMP_WATCH_MSEC)
 #define VMP_WATCH_UNSIG      16             /* limits, until signalled anyway */
 
 
@@ -59,16 +61,22 @@ void vmp_watch_add_slow(vmp_conn_t *conn)
     vmp_list_add_tail(&conn->iface->watched, &conn->watched);
 }
 
+/* Bytes in flight that count: a path moves with each chunk, so that the next one or
+ * the one behind it tells */
+static uint64_t vmp_watch_bytes(const vmp_path_t *path)
+{
+    return vmp_watch_min(path->pol->inflight,
+                         path->conn->iface->chunk_size * 2);
+}
+
 uint64_t vmp_watch_limit(const vmp_path_t *path)
 {
     const vmp_watch_est_t *est = &path->watch.est;
     const vmp_iface_t *iface   = path->conn->iface;
-    uint64_t bytes             = vmp_watch_min(path->pol->inflight,
-                                               iface->chunk_size * 2);
+    uint64_t bytes             = vmp_watch_bytes(path);
     uint64_t limit;
 
-    /* RTO of RFC 6298. A path moves with each chunk: the next one, or the one
-     * behind it, says so. */
+    /* RTO of RFC 6298, and what long requests add */
     limit = est->srtt + (4ull * est->rttvar);
     if (bytes >= VMP_WATCH_SHORT) {
         limit += bytes * est->byte_ps / 1000;
@@ -117,9 +125,9 @@ static void vmp_watch_sample(vmp_path_t *path, uint64_t time)
         }
 
         /* a short one would not have taken longer */
-        if (rtt < est->srtt) {
+        if (!est->is_known && (rtt < est->srtt)) {
             est->srtt   = rtt;
-            est->rttvar = vmp_watch_min(est->rttvar, rtt / 2);
+            est->rttvar = rtt / 2;
         }
     }
 
@@ -135,6 +143,11 @@ static int vmp_watch_has_send(const vmp_path_t *path, uint32_t from,
 
     if ((to - from) > VMP_WATCH_KINDS) {
         from = to - VMP_WATCH_KINDS;
+    }
+
+    /* what was overwritten since is not known */
+    if ((path->head - from) > (path->mask + 1)) {
+        from = path->head - (path->mask + 1);
     }
 
     for (; from != to; ++from) {
@@ -162,7 +175,7 @@ static void vmp_watch_time(vmp_path_t *path, uint64_t now)
         watch->is_timing  = 1;
         watch->mark_pos   = signalled;
         watch->mark_time  = now;
-        watch->mark_bytes = path->pol->inflight;
+        watch->mark_bytes = vmp_watch_bytes(path);
     }
 }
 
@@ -173,7 +186,24 @@ static void vmp_watch_trust(vmp_path_t *path)
 
     if (path->state == VMP_PATH_SUSPECT) {
         vmp_debug("%s moves again", vmp_path_str(path, str, sizeof(str)));
+        path->conn->sacrifice_wait = 0;
         vmp_path_enable(path);
+    }
+}
+
+/* It only took longer than what is known: so it may, from now on */
+static void vmp_watch_forgive(vmp_path_t *path, uint64_t stood)
+{
+    vmp_watch_est_t *est = &path->watch.est;
+    uint64_t byte_ps;
+
+    stood = vmp_watch_min(stood, VMP_WATCH_MAX);
+    if (path->pol->inflight >= VMP_WATCH_SHORT) {
+        byte_ps      = stood * 1000 / vmp_watch_bytes(path);
+        est->byte_ps = vmp_watch_max(est->byte_ps,
+                                     vmp_watch_min(byte_ps, UINT32_MAX));
+    } else if (stood > est->srtt) {
+        est->rttvar = vmp_watch_max(est->rttvar, (stood - est->srtt) / 4);
     }
 }
 
@@ -209,7 +239,10 @@ static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
     vmp_watch_prove(path, now);
     if (!path->conn->is_fresh && (path->tail != watch->seen_tail)) {
         moved = 1;
-        vmp_watch_trust(path);
+        if (path->state == VMP_PATH_SUSPECT) {
+            vmp_watch_forgive(path, now - watch->seen_time);
+            vmp_watch_trust(path);
+        }
     }
 
     is_silent = (path->unsig == (path->head - path->tail));
@@ -258,11 +291,20 @@ static void vmp_watch_ping(vmp_conn_t *conn, uint64_t now)
         .incarn = conn->incarn
     };
 
-    if (!conn->is_pinged &&
-        ((now - conn->ping_time) >= VMP_WATCH_PING) &&
+    /* so rarely that no answer is taken for that to a later one */
+    if (((now - conn->ping_time) >= VMP_WATCH_PING) &&
         (vmp_iface_command(conn->iface, &cmd) == 0)) {
-        conn->is_pinged = 1;
         conn->ping_time = now;
+    }
+}
+
+void vmp_watch_pong(vmp_conn_t *conn)
+{
+    uint64_t now = vmp_port_now(conn->iface->port);
+
+    /* what takes long is no reason to give up a path that takes long */
+    if ((now - conn->ping_time) <= VMP_WATCH_PONG) {
+        conn->alive_time = conn->ping_time;
     }
 }
 
@@ -336,8 +378,49 @@ static void vmp_watch_condemn(vmp_path_t *path, uint64_t now, const char *why)
  * complete, if it could be */
 static uint64_t vmp_watch_proof(const vmp_path_t *path)
 {
-    return vmp_watch_has_send(path, path->tail, path->tail + 1) ?
+    /* any of them: the oldest ones may be done, with nobody to say so */
+    return vmp_watch_has_send(path, path->tail, path->head) ?
            path->conn->proof_send : path->conn->proof_any;
+}
+
+/* Whether it has messages, which may wait for nothing but the peer's buffers */
+static int vmp_watch_has_messages(const vmp_path_t *path)
+{
+    const vmp_wr_t *wr;
+    uint32_t pos;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if ((wr->kind == VMP_WR_AM) || (wr->kind == VMP_WR_SKIP)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* All stand still, and the peer's control has answered at once: one of the paths
+ * is tried elsewhere. More follow ever more rarely, until something moves. */
+static int vmp_watch_is_sacrifice(const vmp_path_t *path, uint64_t now,
+                                  uint64_t limit)
+{
+    const vmp_conn_t *conn   = path->conn;
+    const vmp_watch_t *watch = &path->watch;
+
+    return (conn->alive_time > watch->suspect_time) &&
+           (now >= conn->sacrifice_time) &&
+           ((now - watch->seen_time) >=
+            vmp_watch_max(limit * 4, VMP_WATCH_ALONE)) &&
+           (watch->looks >= 3) && path->rail->tx_empty &&
+           !vmp_watch_has_messages(path);
+}
+
+/* Ever more rarely, the longer it takes */
+static uint64_t vmp_watch_later(const vmp_path_t *path, uint64_t now,
+                                uint64_t limit)
+{
+    return now + vmp_watch_min(vmp_watch_max((now - path->watch.seen_time) / 4,
+                                             limit), VMP_WATCH_MAX);
 }
 
 /* A path that was suspect before. Return when to look again. */
@@ -345,6 +428,7 @@ static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
                                         uint64_t limit)
 {
     vmp_watch_t *watch = &path->watch;
+    vmp_conn_t *conn   = path->conn;
     uint64_t end;
 
     if ((watch->proof_time == 0) &&
@@ -361,16 +445,17 @@ static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
             vmp_watch_probe_others(path, now);
         }
 
-        if ((path->conn->alive_time > watch->suspect_time) &&
-            ((now - watch->seen_time) >=
-             vmp_watch_max(limit * 4, VMP_WATCH_ALONE)) &&
-            (watch->looks >= 3) && path->rail->tx_empty) {
+        if (vmp_watch_is_sacrifice(path, now, limit)) {
             vmp_watch_condemn(path, now, "all paths stand still, but the peer "
                               "answers,");
+            conn->sacrifice_wait = vmp_watch_min(
+                    vmp_watch_max(conn->sacrifice_wait * 2, VMP_WATCH_ALONE),
+                    VMP_WATCH_RARELY);
+            conn->sacrifice_time = now + conn->sacrifice_wait;
             return UINT64_MAX;
         }
 
-        return vmp_watch_min(end, now + limit);
+        return vmp_watch_later(path, now, limit);
     }
 
     end = vmp_watch_max(watch->seen_time + limit + (limit / 2),
@@ -432,7 +517,7 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
         vmp_watch_suspect(path, now);
     }
 
-    return now + (limit / 4);
+    return vmp_watch_later(path, now, limit / 4);
 }
 
 /* Now and then, whether those that have nothing to do still could; and the
@@ -465,7 +550,8 @@ static int vmp_watch_is_over(const vmp_conn_t *conn)
     const vmp_path_t *path;
     unsigned i;
 
-    if ((conn->outstanding > 0) || (conn->num_waiting > 0) || conn->is_asked) {
+    if ((conn->outstanding > 0) || (conn->num_waiting > 0) ||
+        conn->is_asked || conn->is_refused) {
         return 0;
     }
 

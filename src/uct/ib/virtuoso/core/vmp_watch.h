@@ -71,6 +71,9 @@ void vmp_watch_progress(struct vmp_iface *iface);
  *  latest, ns; UINT64_MAX: no need. */
 uint64_t vmp_watch_deadline(struct vmp_iface *iface);
 
+/** The peer's control has answered. */
+void vmp_watch_pong(struct vmp_conn *conn);
+
 /** No path is left but suspects: these have to do. */
 void vmp_watch_restore(struct vmp_conn *conn);
 
