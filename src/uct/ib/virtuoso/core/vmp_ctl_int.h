@@ -40,9 +40,9 @@
 #define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: no
                                              CPU */
 #define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Again by
-                                             then: a copy of what was answered */
-#define VMP_CTL_WIDE             4      /**< Control QPs that urgent things leave
-                                             from, at once */
+                                             then: a copy, not answered */
+#define VMP_CTL_WIDE             4      /**< Control QPs that send urgent things
+                                             at once */
 #define VMP_CTL_HARD_TRIES       4      /**< Resends, */
 #define VMP_CTL_HARD_REPEATS     2      /**< or repeats of the peer, after which
                                              to send from fresh UD QPs, too, */

@@ -271,8 +271,8 @@ vmp_status_t vmp_verbs_gid_select(struct ibv_context *ctx, uint8_t port_num,
                                   vmp_verbs_gid_t *gid);
 
 /** Look the address of a rail up, which may have another GID now, or the same
- *  one at another index. Return 0: it has one; -1: none of the kind that it had.
- *  [helper] */
+ *  one at another index. Return 0: it has one; -1: none of the kind
+ *  that it had. [helper] */
 int vmp_verbs_gid_refresh(const vmp_port_t *port, vmp_verbs_rail_t *rail);
 
 /** Find a partition key, see vmp_port_params_t. */
