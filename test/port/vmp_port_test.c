@@ -296,6 +296,7 @@ static void run_tests(vmp_port_md_t *md)
         }
         test_rc(md, gids[i]);
         test_ud(md, gids[i]);
+        test_ud_spares(md, gids[i]);
     }
     test_ud_repair(md);
     test_helper(md);

@@ -87,6 +87,7 @@ void test_params(vmp_port_md_t *md);
 void test_mem(vmp_port_md_t *md);
 void test_rc(vmp_port_md_t *md, int gid_index);
 void test_ud(vmp_port_md_t *md, int gid_index);
+void test_ud_spares(vmp_port_md_t *md, int gid_index);
 void test_ud_repair(vmp_port_md_t *md);
 void test_helper(vmp_port_md_t *md);
 void test_fork(vmp_port_md_t *md);

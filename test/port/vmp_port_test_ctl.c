@@ -158,6 +158,59 @@ void test_ud(vmp_port_md_t *md, int gid_index)
     CHECK(threads_are(base_threads));
 }
 
+static void do_renew(vmp_ctl_t *ctl, void *arg)
+{
+    const send_job_t *job = arg;
+    unsigned tries        = 0;
+
+    /* not while it sends: a moment later */
+    while (vmp_port_ctl_renew(ctl->port, 0, job->ud - VMP_MAX_UD) != 0) {
+        CHECK(++tries < 1000);
+        sleep_ms(1);
+    }
+}
+
+/** Spare control QPs are there once they are renewed, each time as others, and
+ *  one that died is no worse. */
+void test_ud_spares(vmp_port_md_t *md, int gid_index)
+{
+    struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
+    send_job_t job          = { .count = 1, .length = 100 };
+    uint32_t last           = 0;
+    unsigned num_same       = 0;
+    struct ibv_qp **qp;
+    unsigned round;
+    end_t a, b;
+
+    num_errors = 0;
+    end_open(&a, md, gid_index);
+    end_open(&b, md, gid_index);
+    job.to = &b;
+    job.ud = VMP_MAX_UD;
+    run_job(a.ctl, do_send, &job);      /* not there: dropped */
+    for (round = 0; round < 20; ++round) {
+        job.ud        = VMP_MAX_UD + round % VMP_PORT_UD_SPARES;
+        job.remote_ud = round % b.attr.num_ud;
+        job.tag       = 500 + round;
+        qp            = &a.port->rails[0].ud.qp[job.ud];
+        if ((*qp != NULL) && (round % 3 == 0)) {
+            CHECK(ibv_modify_qp(*qp, &attr, IBV_QP_STATE) == 0);
+            run_job(a.ctl, do_send, &job);
+            sleep_ms(5);
+            CHECK(b.ctl->got[job.tag] == 0);
+        }
+        run_job(a.ctl, do_renew, &job);
+        num_same += ((*qp)->qp_num == last);
+        last      = (*qp)->qp_num;
+        send_one(&a, &job);
+    }
+
+    CHECK(num_same == 0);
+    end_close(&a);
+    end_close(&b);
+    CHECK(num_errors == 0);
+}
+
 /** A control QP that dies comes back. */
 void test_ud_repair(vmp_port_md_t *md)
 {
