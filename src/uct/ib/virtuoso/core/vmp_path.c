@@ -396,6 +396,11 @@ void vmp_path_fence_off(vmp_path_t *path)
         return;
     }
 
+    if ((conn->up_mask == 0) && ((conn->outstanding > 0) || conn->is_asked)) {
+        cmd.type = VMP_CMD_NEED;
+        vmp_iface_command(conn->iface, &cmd);
+    }
+
     /* if it is the peer that is dead, all find out at the same time */
     vmp_path_probe_all(conn);
 }
