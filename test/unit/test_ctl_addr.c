@@ -116,6 +116,23 @@ static void test_others(void)
     world_run(RECOVER);
     app_check_pair(0, 0, 1);
 
+    world_cleanup();
+
+    /* when the peer knows the old one, and its answer is at the door */
+    world_begin(3);
+    world.delay_max = 1;
+    app_connect(0, 1);
+    world_run(15000);
+    VMP_CHECK(world.sent_types[VMP_CTL_CONNECT_ACK] == 1);
+    node_move(0, 1);
+    world.nodes[0].addr.gid[12]--;
+    world_run(10000);
+    world.nodes[0].addr.gid[12]++;
+    world_run(2 * SEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+
+    world_begin(4);
     world.lost_type = VMP_CTL_CONNECT_ACK;
     app_connect(0, 1);
     world_run(100 * MSEC);

@@ -105,6 +105,7 @@ conn_new(vmp_ctl_t *ctl, uint64_t peer_id, uint8_t role,
     conn->born_gen  = ctl->addr_gen;
     conn->iface     = *iface;
     conn->heard     = now;
+    conn->made_gen  = ctl->addr_gen;
     conn->send_seq  = vmp_ctl_random(ctl) % ctl->attr.num_ud;
     if ((vmp_ctl_ev_reserve(conn, VMP_CTL_CONN_EVS) < 0) ||
         (vmp_ctl_slot_add(ctl, conn) < 0)) {
@@ -297,6 +298,8 @@ static int agree(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg, uint64_t now)
 
     conn->num_paths = num_paths;
     conn->state     = VMP_CTL_CONN_CONNECTED;
+    conn->is_moved  = (conn->made_gen != conn->ctl->addr_gen) &&
+                      (conn->peer_id != params->id);
 
     /* The leader brings up the first path, for whoever needs it */
     if (conn->is_leader && (conn->want == 0)) {

@@ -236,6 +236,7 @@ struct vmp_ctl_conn {
     uint8_t              is_ending;         /**< Its paths need no lines */
     uint8_t              is_needed;         /**< Somebody waits for one */
     uint8_t              addr_gen;          /**< Of the peer's address */
+    uint8_t              made_gen;          /**< Of ours, when we sent CONNECT */
     uint8_t              is_moved;          /**< We have another address, which
                                                  the peer may not know */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */

@@ -239,7 +239,9 @@ static void send_ask(vmp_ctl_conn_t *conn)
         .num_paths = conn->want
     };
 
-    vmp_ctl_conn_send(conn, &msg);
+    if (conn->want > 0) {
+        vmp_ctl_conn_send(conn, &msg);
+    }
 }
 
 void vmp_ctl_path_resend(vmp_ctl_conn_t *conn)
