@@ -22,8 +22,8 @@ static void tap_connect(unsigned node, const void *data, size_t length)
 {
     vmp_ctl_msg_t msg;
 
-    if ((node == 0) && (vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
-        (msg.type == VMP_CTL_CONNECT)) {
+    if ((vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+        (msg.type == ((node == 0) ? VMP_CTL_CONNECT : VMP_CTL_CONNECT_ACK))) {
         memcpy(first, data, length);
         first_len = length;
     }
@@ -34,8 +34,9 @@ static void begin(uint64_t seed)
     world_begin(seed);
     world.tap = tap_connect;
     app_connect(0, 1);
-    world_run(100 * MSEC);
+    world_run(5000);
     world.tap = NULL;
+    world_run(100 * MSEC);
     app_connect(1, 0);
     world_run(100 * MSEC);
     app_check_pair(0, 1, 1);
@@ -121,10 +122,15 @@ static void test_others(void)
     /* when the peer knows the old one, and its answer is at the door */
     world_begin(3);
     world.delay_max = 1;
+    world.tap       = tap_connect;
     app_connect(0, 1);
     world_run(15000);
     VMP_CHECK(world.sent_types[VMP_CTL_CONNECT_ACK] == 1);
-    node_move(0, 1);
+    world.tap = NULL;
+    world_clear_net();
+    world.nodes[0].addr.gid[12]++;
+    vmp_ctl_rail_event(world.nodes[0].ctl, 0, 1, world.now);
+    world_inject(0, first, first_len);
     world_run(2 * SEC);
     app_check_pair(0, 1, 1);
     world_cleanup();
