@@ -78,19 +78,20 @@ mpi_settings()
 }
 
 # mpi_command MPI FORM RANKS: sets COMMAND to what starts RANKS ranks on each
-# host, by "vmprun mpirun" or "mpirun vmprun"
+# host, by "vmprun mpirun" or "mpirun vmprun". MPI_SLOTS=N: with room for as many.
 mpi_command()
 {
-    local mpi=$1 form=$2 ranks=$3 setting
+    local mpi=$1 form=$2 ranks=$3 slots=${MPI_SLOTS:-$3} setting
 
     COMMAND=(env "${TEST_ENV[@]}")
     [ "$form" = "mpirun vmprun" ] || COMMAND+=("${LAUNCH[@]}")
-    COMMAND+=("mpirun.$mpi" --host "a:$ranks,b:$ranks" -np $((2 * ranks)))
+    COMMAND+=("mpirun.$mpi" --host "a:$slots,b:$slots" -np $((2 * ranks)))
     if [ "$mpi" = openmpi ]; then
         COMMAND+=(--mca pml_base_verbose 10 --mca osc_base_verbose 10)
         # One processor a host: ranks must let each other run
-        [ "$ranks" = 1 ] ||
+        [ "$slots" = 1 ] ||
             COMMAND+=(--mca mpi_yield_when_idle 1 --bind-to none)
+        [ "$slots" = "$ranks" ] || COMMAND+=(--map-by node)
         # Only vmprun brings settings to the other host by itself
         if [ "$form" = "mpirun vmprun" ]; then
             for setting in "${TEST_ENV[@]}" "${MPI_ENV[@]}"; do

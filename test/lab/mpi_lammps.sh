@@ -53,8 +53,8 @@ test_lammps()
         lammps_input |
             "$VMPLAB" exec "$host" --timeout 20 -- sh -c 'cat >/tmp/melt.in'
     done
-    on a 200 mpirun.openmpi --host a:2,b:2 -np 4 --mca pml ob1 \
-        --mca btl tcp,self --mca mpi_yield_when_idle 1 \
+    on a 200 mpirun.openmpi --host a:2,b:2 -np 4 --bind-to none \
+        --mca pml ob1 --mca btl tcp,self --mca mpi_yield_when_idle 1 \
         lmp -in /tmp/melt.in -log none >"$OUT/mpi" 2>&1 || {
         problem "LAMMPS over TCP: does not run"
         show "$OUT/mpi"

@@ -4,7 +4,7 @@
 #
 # See file LICENSE for terms.
 #
-# labels: draft
+# labels: full
 # timeout: 1200
 #
 # MPICH with several ranks a host: MPICH's own shared memory within one, or vmp.

@@ -4,7 +4,7 @@
 #
 # See file LICENSE for terms.
 #
-# labels: draft
+# labels: full
 # timeout: 1200
 #
 # Open MPI with several ranks a host: within one over vmp, too, or over shared
