@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 240
 #
 # What is not as it should be ends in a clear line, and other transports go on:

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: bookworm
 # timeout: 300
 #
 # Processes that fork, are stopped or killed while transfers run.

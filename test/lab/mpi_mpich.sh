@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: bookworm
 # timeout: 500
 #
 # MPICH across both hosts over vmp alone: each test of vmp_mpi_check in short.

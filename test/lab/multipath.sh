@@ -4,8 +4,7 @@
 #
 # See file LICENSE for terms.
 #
-# labels: lab
-# short on: trixie
+# labels: full
 # timeout: 300
 #
 # 16 paths: bytes on at least three links, and 2.5 times what rc_verbs carries

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 300
 #
 # Many endpoints, threads, memory that comes and goes: short runs.

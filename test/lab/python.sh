@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: bookworm
 # timeout: 240
 #
 # Python processes that use UCX in the way of UCX-Py and UCXX, by ctypes:

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 300
 #
 # Programs that sleep until there is something to do, and so end only if every
