@@ -152,7 +152,7 @@ mpi_end()
     local mpi=$1 how=$2 what="$1, end by $2" host ret=0 COMMAND
 
     mpi_command "$mpi" "vmprun mpirun" 1
-    on a 60 "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" --time-limit 50 \
+    on a 120 "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" --time-limit 110 \
         --end "$how" >"$OUT/mpi" 2>&1 || ret=$?
     if [ $ret = 0 ] || [ $ret = 124 ] ||
        ! grep -aq "ending rank 1 by $how" "$OUT/mpi" ||

@@ -4,7 +4,7 @@
 #
 # See file LICENSE for terms.
 #
-# labels: draft
+# labels: full
 # timeout: 500
 #
 # LAMMPS from Debian, with Open MPI over vmp alone: its results have to be those
