@@ -45,13 +45,14 @@ RETRY_COUNT=7
 RNR_TIMEOUT=9us RNR_TIMEOUT=656ms
 BANDWIDTH=fast
 LATENCY=2s
-OVERHEAD=2s'
+OVERHEAD=2s
+STATS=yes STATS=file: STATS=file:/tmp/%x STATS=file:/nowhere/at/all'
 
 # What a setting needs of another is behind a comma
 GOOD='PEER_TIMEOUT=100ms TIMEOUT=4.096us TX_QUEUE_LEN=16
 TX_QUEUE_LEN=32768,TX_CQ_LEN=32768 CHUNK_SIZE=1g,PATH_WINDOW=1g PATH_WINDOW=2g TRAFFIC_CLASS=auto SL=auto PKEY=auto GID_INDEX=auto
 PATH_MTU=default RX_MAX_BUFS=inf TX_MAX_BUFS=inf SPREAD_THRESH=inf
-BANDWIDTH=auto MAX_NUM_EPS=inf'
+BANDWIDTH=auto MAX_NUM_EPS=inf STATS= STATS=stderr STATS=file:/tmp/%h.%p'
 
 # In the host: every setting of the list with a program that opens the transport
 # shellcheck disable=SC2016 # for the shell over there

@@ -43,6 +43,7 @@ struct vmp_rx {
 struct vmp_iface {
     struct vmp_iface   *next;
     vmp_iface_params_t params;
+    vmp_iface_ops_t    ops;
     uint64_t           id;
     fake_msg_t         *msgs;
     fake_comp_t        *comps;
@@ -78,12 +79,14 @@ vmp_status_t vmp_iface_create(vmp_port_md_t *md,
         return fake_core.create_status;
     }
 
-    iface         = calloc(1, sizeof(*iface));
-    iface->params = *params;
-    iface->id     = fake_next_id++;
-    iface->next   = fake_ifaces;
-    fake_ifaces   = iface;
-    *iface_p      = iface;
+    iface             = calloc(1, sizeof(*iface));
+    iface->params     = *params;
+    iface->ops        = *params->ops;
+    iface->params.ops = &iface->ops;
+    iface->id         = fake_next_id++;
+    iface->next       = fake_ifaces;
+    fake_ifaces       = iface;
+    *iface_p          = iface;
     return VMP_OK;
 }
 
@@ -96,6 +99,9 @@ void vmp_iface_destroy(vmp_iface_t *iface)
     }
 
     *link = iface->next;
+    if (iface->params.ops->stats != NULL) {
+        iface->params.ops->stats(iface->params.arg, "{\"type\":\"iface\"}");
+    }
     free(iface);
 }
 

@@ -16,6 +16,8 @@
 
 #include "glue_world.h"
 
+#include <unistd.h>
+
 
 static void test_resources(void)
 {
@@ -132,7 +134,9 @@ static void test_settings(void)
         {"CHUNK_SIZE", "inf"}, {"CHUNK_SIZE", "auto"}, {"SEG_SIZE", "2m"},
         {"PATH_WINDOW", "inf"}, {"RX_WINDOW", "131072"}, {"OVERHEAD", "2s"},
         {"RX_WINDOW_MIN", "0"}, {"RX_WINDOW_MIN", "1024"}, {"NUM_UD", "0"},
-        {"SPREAD_THRESH", "auto"}, {"PEER_TIMEOUT", "1e9s"}, {"NUM_PATHS", "-1"}
+        {"SPREAD_THRESH", "auto"}, {"PEER_TIMEOUT", "1e9s"},
+        {"NUM_PATHS", "-1"}, {"STATS", "yes"}, {"STATS", "file:"}, {"STATS", "file:/tmp/%x"},
+        {"STATS", "file:/nowhere/at/all"}
     };
     uct_iface_h iface = NULL;
     size_t i;
@@ -166,6 +170,36 @@ static void test_settings(void)
     fake_core.create_status = VMP_ERR_NO_MEMORY;
     VMP_CHECK(test_open_iface(NULL, NULL, &iface) == UCS_ERR_NO_MEMORY);
     fake_core.create_status = VMP_OK;
+}
+
+/* What the core says at the end is appended to a file of the process */
+static void test_stats(void)
+{
+    char name[]       = "/tmp/vmp_test.XXXXXX";
+    uct_iface_h iface = NULL;
+    char path[64], dest[64], line[64];
+    FILE *file;
+    int fd, i;
+
+    fd = mkstemp(name);
+    VMP_CHECK(fd >= 0);
+    close(fd);
+    unlink(name);
+    snprintf(dest, sizeof(dest), "file:%s.%%p", name);
+    snprintf(path, sizeof(path), "%s.%d", name, (int)getpid());
+    for (i = 0; i < 2; ++i) {
+        VMP_CHECK(test_open_iface("STATS", dest, &iface) == UCS_OK);
+        uct_iface_close(iface);
+    }
+
+    file = fopen(path, "r");
+    VMP_CHECK(file != NULL);
+    for (i = 0; fgets(line, sizeof(line), file) != NULL; ++i) {
+        VMP_CHECK(strcmp(line, "{\"type\":\"iface\"}\n") == 0);
+    }
+    VMP_CHECK(i == 2);
+    fclose(file);
+    unlink(path);
 }
 
 static void test_unpack(void *arg, const void *data, size_t length)
@@ -526,6 +560,7 @@ int main(void)
     test_attributes();
     test_wakeup();
     test_settings();
+    test_stats();
     test_messages();
     test_rma();
     test_receive_buffers();

@@ -9,6 +9,7 @@
 #include "vmp_post.h"
 #include "vmp_reorder.h"
 #include "vmp_rma.h"
+#include "vmp_stats.h"
 
 #include <inttypes.h>
 #include <search.h>
@@ -127,6 +128,7 @@ static void vmp_conn_free(vmp_conn_t *conn)
     vmp_iface_t *iface = conn->iface;
     unsigned i;
 
+    vmp_stats_conn_gone(conn);
     vmp_conn_leave_tree(conn);
     vmp_replay_drop(conn);
     for (i = 0; i < conn->num_paths; ++i) {
@@ -150,6 +152,7 @@ static void vmp_conn_free(vmp_conn_t *conn)
     vmp_list_del(&conn->watched);
     vmp_list_del(&conn->all);
     free(conn->probe_fails);
+    free(conn->stats);
     free(conn->pol_priv);
     free(conn->pol_paths);
     free(conn->paths);

@@ -31,6 +31,9 @@ typedef enum vmp_credit_ask {
 } vmp_credit_ask_t;
 
 
+typedef struct vmp_path_stats vmp_path_stats_t;
+
+
 /** The set of paths between two interfaces. */
 struct vmp_conn {
     uint64_t          peer_id;          /**< With role: key of the tree */
@@ -83,6 +86,9 @@ struct vmp_conn {
     vmp_path_t        **paths;          /**< num_paths; NULL: not there */
     uint32_t          *gone_epochs;     /**< num_paths: of those that were
                                              there, 0: none */
+    vmp_path_stats_t  *stats;           /**< num_paths: of all epochs */
+    uint64_t          num_replayed;     /**< Work requests */
+    vmp_rail_addr_t   peer_rail;        /**< Where the peer is */
     uint8_t           *probe_fails;     /**< num_paths: epochs in a row that
                                              never carried */
     vmp_watch_est_t   est;              /**< Of the last sample of any path */

@@ -7,6 +7,7 @@
 #include "vmp_conn.h"
 #include "vmp_credit.h"
 #include "vmp_reorder.h"
+#include "vmp_stats.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -78,6 +79,7 @@ static void vmp_conn_created(vmp_iface_t *iface, const vmp_ev_t *ev)
 
     conn->slot             = ev->slot;
     conn->incarn           = ev->incarn;
+    conn->peer_rail        = ev->peer_rail;
     iface->conns[ev->slot] = conn;
     if (conn->num_eps == 0) {
         /* They went before control was heard of; or their command found the end
@@ -99,10 +101,11 @@ static int vmp_conn_make_paths(vmp_conn_t *conn, unsigned num_paths)
     conn->pol_paths   = calloc(num_paths, sizeof(*conn->pol_paths));
     conn->gone_epochs = calloc(num_paths, sizeof(*conn->gone_epochs));
     conn->probe_fails = calloc(num_paths, sizeof(*conn->probe_fails));
+    conn->stats       = calloc(num_paths, sizeof(*conn->stats));
     conn->pol_priv    = calloc(1, policy->priv_size + 1);
     if ((conn->paths == NULL) || (conn->pol_paths == NULL) ||
         (conn->gone_epochs == NULL) || (conn->probe_fails == NULL) ||
-        (conn->pol_priv == NULL)) {
+        (conn->stats == NULL) || (conn->pol_priv == NULL)) {
         return -1;
     }
 
@@ -235,6 +238,7 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
         return;
     }
 
+    conn->peer_rail = ev->peer_rail;
     switch (ev->type) {
     case VMP_EV_CONN_PEER:
         vmp_conn_agreed(conn, ev);

@@ -74,6 +74,10 @@ typedef struct vmp_iface_ops {
      *  destroys it by vmp_ep_destroy(). An idle endpoint whose peer closed in
      *  good order hears of it upon next use only. */
     void (*ep_failed)(void *arg, vmp_ep_t *ep, vmp_status_t status);
+
+    /** NULL, or: a line of statistics, JSON without a newline. Called when a
+     *  connection goes, and from vmp_iface_destroy(). */
+    void (*stats)(void *arg, const char *line);
 } vmp_iface_ops_t;
 
 
@@ -289,6 +293,21 @@ typedef struct vmp_path_counters {
     uint64_t rx_bytes;
 } vmp_path_counters_t;
 
+/** Paths that came back, and how long they were away. */
+typedef struct vmp_repair_counters {
+    uint64_t count;
+    uint64_t total_ns;
+    uint64_t max_ns;
+} vmp_repair_counters_t;
+
+/** What was posted again, on another path. */
+typedef struct vmp_replay_counters {
+    uint64_t messages;
+    uint64_t puts;              /**< Work requests */
+    uint64_t gets;              /**< The same */
+    uint64_t bytes;             /**< Payload of all */
+} vmp_replay_counters_t;
+
 typedef struct vmp_iface_counters {
     uint64_t rx_out_of_order;   /**< Messages held for order */
     uint64_t rx_duplicate;      /**< Dropped: delivered before */
@@ -296,17 +315,22 @@ typedef struct vmp_iface_counters {
     uint64_t rx_copied_out;     /**< Held messages copied to free the SRQ */
     uint64_t rx_returned;       /**< Credits that idle peers gave back */
     uint64_t tx_no_credit;      /**< Sends refused for want of credit */
+    uint64_t paths_down;        /**< Had been up; whoever found it */
     uint64_t paths_failed;      /**< Found by ourselves */
     uint64_t paths_suspected;   /**< Stood still, and may have moved again */
     uint64_t paths_timed_out;   /**< Of the failed: by our own timer */
     uint64_t conns_failed;
     uint64_t eps_failed;        /**< By operations of their own */
+    vmp_repair_counters_t repairs;
+    vmp_replay_counters_t replays;
 } vmp_iface_counters_t;
 
 void vmp_iface_get_counters(const vmp_iface_t *iface,
                             vmp_iface_counters_t *counters);
 
-/** @return Paths of the endpoint's connection, up to `max` counters filled. */
+/** Of all epochs of each path.
+ *
+ *  @return Paths of the endpoint's connection, up to `max` counters filled. */
 unsigned vmp_ep_get_path_counters(const vmp_ep_t *ep,
                                   vmp_path_counters_t *counters, unsigned max);
 

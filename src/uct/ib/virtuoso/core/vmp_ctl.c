@@ -321,12 +321,13 @@ void vmp_ctl_ev_push(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
 
     conn->spare_evs = copy->spare_next;
     conn->num_spare_evs--;
-    *copy         = *ev;
-    copy->type    = type;
-    copy->slot    = conn->slot;
-    copy->incarn  = conn->incarn;
-    copy->peer_id = conn->peer_id;
-    copy->role    = conn->role;
+    *copy           = *ev;
+    copy->type      = type;
+    copy->slot      = conn->slot;
+    copy->incarn    = conn->incarn;
+    copy->peer_id   = conn->peer_id;
+    copy->role      = conn->role;
+    copy->peer_rail = conn->rail;
     vmp_spsc_push(conn->ctl->params.evs, &copy->super);
     vmp_port_event_signal(conn->ctl->params.port);
 }

@@ -112,6 +112,7 @@ typedef struct vmp_ev {
     uint32_t         incarn;
     uint64_t         peer_id;       /**< CONN */
     uint8_t          role;          /**< CONN: our role bit, see wire */
+    vmp_rail_addr_t  peer_rail;     /**< Where the peer is now */
     uint8_t          path;          /**< PATH_* */
     uint8_t          rail;          /**< Local rail of the path */
     uint8_t          remote_rail;

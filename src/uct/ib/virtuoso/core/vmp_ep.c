@@ -8,6 +8,7 @@
 #include "vmp_fault.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
+#include "vmp_stats.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -348,11 +349,7 @@ unsigned vmp_ep_get_path_counters(const vmp_ep_t *ep,
     unsigned i;
 
     for (i = 0; (i < conn->num_paths) && (i < max); ++i) {
-        if (conn->paths[i] != NULL) {
-            counters[i] = conn->paths[i]->counters;
-        } else {
-            memset(&counters[i], 0, sizeof(counters[i]));
-        }
+        vmp_stats_path_get(conn, i, &counters[i]);
     }
 
     return i;

@@ -11,6 +11,7 @@
 #include "vmp_fault.h"
 #include "vmp_path.h"
 #include "vmp_rma.h"
+#include "vmp_stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -319,6 +320,7 @@ void vmp_iface_destroy(vmp_iface_t *iface)
     vmp_conn_say_delivered(iface);
     vmp_ctl_destroy(iface->ctl);
     vmp_conn_cleanup(iface);
+    vmp_stats_iface_gone(iface);
     vmp_port_close(iface->port);
     vmp_rx_cleanup(iface);
     vmp_iface_cleanup_pools(iface);

@@ -8,6 +8,7 @@
 #include "vmp_fault.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
+#include "vmp_stats.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -124,6 +125,7 @@ void vmp_path_detach(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
 
+    vmp_stats_path_gone(path);
     path->rail->unsig             -= path->unsig;
     path->rail->unsig_bufs        -= path->unsig_bufs;
     conn->paths[path->index]       = NULL;
@@ -206,6 +208,7 @@ void vmp_path_enable(vmp_path_t *path)
         --conn->num_suspects;
     }
 
+    vmp_stats_path_up(path);
     path->state                    = VMP_PATH_UP;
     path->pol->window              = vmp_rma_window(path);
     conn->is_refused               = 0;
@@ -245,6 +248,7 @@ void vmp_path_disable(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
 
+    vmp_stats_path_down(path);
     vmp_path_withdraw(path);
     if (conn->up_mask == 0) {
         vmp_watch_restore(conn);

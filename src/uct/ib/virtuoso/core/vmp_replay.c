@@ -10,6 +10,7 @@
 #include "vmp_path.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
+#include "vmp_stats.h"
 
 /*
  * What a dead path had not completed is done again on another one, when both
@@ -143,6 +144,7 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
         conn->busy_mask |= 1ull << to->index;
     }
 
+    vmp_stats_replay(conn, wr->kind, bytes);
     vmp_path_update_eligible(to);
 }
 

@@ -177,6 +177,12 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
      "this kind never end.",
      ucs_offsetof(uct_vmp_iface_config_t, rnr_timeout), UCS_CONFIG_TYPE_TIME},
 
+    {"STATS", "",
+     "Where counters are written as JSON lines when connections and interfaces\n"
+     "close: \"stdout\", \"stderr\", or \"file:PATH\" to append to a file. %p in\n"
+     "PATH is the process id, %h the host. Empty: nowhere.",
+     ucs_offsetof(uct_vmp_iface_config_t, stats), UCS_CONFIG_TYPE_STRING},
+
     {"BANDWIDTH", "auto",
      "Bandwidth that UCX is told, for its choice of transports. \"auto\" is a\n"
      "little less than the port's, so that rc wins where both are allowed.",

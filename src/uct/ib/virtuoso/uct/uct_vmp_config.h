@@ -49,6 +49,7 @@ typedef struct uct_vmp_iface_config {
     double                  timeout;        /**< Seconds */
     unsigned                retry_count;
     double                  rnr_timeout;    /**< Seconds */
+    char                    *stats;         /**< Where they go; "": nowhere */
     double                  bandwidth;      /**< Bytes/s, < 0: automatic */
     double                  latency;        /**< Seconds */
     double                  overhead;       /**< Seconds */

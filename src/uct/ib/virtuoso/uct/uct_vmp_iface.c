@@ -14,6 +14,7 @@
 #include "uct_vmp_ep.h"
 #include "uct_vmp_log.h"
 #include "uct_vmp_md.h"
+#include "uct_vmp_stats.h"
 
 #include "core/vmp_log.h"
 
@@ -128,6 +129,13 @@ static void uct_vmp_iface_unpack(void *arg, void (*unpack)(void),
                                  size_t length)
 {
     ((uct_unpack_callback_t)unpack)(unpack_arg, data, length);
+}
+
+static void uct_vmp_iface_stats(void *arg, const char *line)
+{
+    const uct_vmp_iface_t *iface = arg;
+
+    uct_vmp_stats_write(iface->stats_fd, line);
 }
 
 static const vmp_iface_ops_t uct_vmp_core_ops = {
@@ -484,6 +492,7 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
                                                     tl_config,
                                                     uct_vmp_iface_config_t,
                                                     super);
+    vmp_iface_ops_t core_ops             = uct_vmp_core_ops;
     vmp_iface_params_t core_params;
     ucs_status_t status;
 
@@ -519,7 +528,7 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
     core_params.rx_priv                 = sizeof(uct_recv_desc_t*);
     core_params.rx_align                = self->align_mask + 1;
     core_params.rx_align_offset         = self->align_offset;
-    core_params.ops                     = &uct_vmp_core_ops;
+    core_params.ops                     = &core_ops;
     core_params.arg                     = self;
     core_params.port.num_rails          = 1;
     core_params.port.rails[0].dev_index = 0;
@@ -529,9 +538,19 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_iface_t, uct_md_h tl_md, uct_worker_h worker,
         return status;
     }
 
+    status = (ucs_status_t)uct_vmp_stats_open(config->stats, &self->stats_fd);
+    if (status != UCS_OK) {
+        return status;
+    }
+
+    if (self->stats_fd != UCT_VMP_STATS_OFF) {
+        core_ops.stats = uct_vmp_iface_stats;
+    }
+
     status = (ucs_status_t)vmp_iface_create(md->port_md, &core_params,
                                             &self->core);
     if (status != UCS_OK) {
+        uct_vmp_stats_close(self->stats_fd);
         return status;
     }
 
@@ -545,6 +564,7 @@ static UCS_CLASS_CLEANUP_FUNC(uct_vmp_iface_t)
     uct_base_iface_progress_disable(&self->super.super,
                                     UCT_PROGRESS_SEND | UCT_PROGRESS_RECV);
     vmp_iface_destroy(self->core);
+    uct_vmp_stats_close(self->stats_fd);
 }
 
 UCS_CLASS_DEFINE(uct_vmp_iface_t, uct_base_iface_t)

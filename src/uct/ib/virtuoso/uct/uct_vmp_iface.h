@@ -24,6 +24,7 @@ typedef struct uct_vmp_iface {
     unsigned         num_pending;   /**< Requests that wait on endpoints */
     uint32_t         fence_gen;     /**< Counts fences; see uct_vmp_pending.c */
     uint32_t         progress_seq;  /**< Counts progress */
+    int              stats_fd;      /**< Or UCT_VMP_STATS_OFF */
     double           bandwidth;     /**< What UCX is told, bytes/s */
     double           latency;       /**< The same, seconds */
     double           overhead;      /**< The same, seconds */
