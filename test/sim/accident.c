@@ -25,12 +25,14 @@ typedef struct accident {
     uint64_t      begin;                /* ns */
     uint64_t      until;
     vmp_port_qp_t *qp;                  /* MUTE */
+    uint8_t       is_said;              /* UNPLUG: the device said so */
 } accident_t;
 
 static accident_t accidents[ACCIDENT_MAX];
 static unsigned   num_accidents;
 static uint64_t   move_time;            /* last new address, 0: none, */
 static unsigned   move_host;            /* and whose */
+static uint64_t   applied;              /* ns: what is set is of then */
 
 
 /* Links -------------------------------------------------------------------- */
@@ -57,11 +59,26 @@ static int flap_is_cut(const accident_t *accident)
     return (period == 0) || !(((sim_now() - accident->begin) / period) & 1);
 }
 
+/* Its queue has room for a second: who heals it does not wait for hours */
+static void accident_slow(sim_link_t *link, uint64_t rate)
+{
+    link->rate  = (rate < link->rate) ? rate : link->rate;
+    link->queue = ((link->queue == 0) || (link->rate < link->queue)) ?
+                  link->rate : link->queue;
+}
+
 /* Of one direction. Return 1 if it is cut. */
-static int accident_on_link(sim_link_t *link, const accident_t *accident,
-                            unsigned from, unsigned to)
+static int accident_on_link(sim_link_t *link, unsigned index,
+                            const accident_t *accident, unsigned from,
+                            unsigned to)
 {
     const fault_t *fault = &accident->fault;
+
+    if (fault->kind == FAULT_UNPLUG) {
+        return (from != to) &&
+               ((fault->host == from) || (fault->host == to)) &&
+               (sim_now() < (accident->begin + fault->size));
+    }
 
     if (!is_between(fault, from, to, (fault->kind == FAULT_ONE_WAY) ||
                                      (fault->kind == FAULT_CTL_HOLE))) {
@@ -77,7 +94,8 @@ static int accident_on_link(sim_link_t *link, const accident_t *accident,
     case FAULT_FLAP:
         return flap_is_cut(accident);
     case FAULT_SLOW:
-        link->rate = (link->rate * fault->arg) / 1000;
+        accident_slow(link, (world.prog->links[index].rate * fault->arg) /
+                            1000);
         return 0;
     case FAULT_DELAY:
         link->delay += fault->arg * USEC;
@@ -99,6 +117,14 @@ static int accident_on_link(sim_link_t *link, const accident_t *accident,
     default:
         return 0;
     }
+}
+
+/* It carries less well than it should */
+static int accident_is_degraded(const accident_t *accident, unsigned from,
+                                unsigned to)
+{
+    return (accident->fault.kind <= FAULT_LATE) &&
+           is_between(&accident->fault, from, to, 0);
 }
 
 static int is_of_link(const fault_t *fault, unsigned index)
@@ -125,6 +151,12 @@ static void accident_link_conf(sim_link_t *link, unsigned index)
     link->ud_dup     = prog->ud_dup * 1000;
     link->ud_late    = (prog->ud_jitter > 0) ? 300000 : 0;
     link->ud_late_ns = prog->ud_jitter;
+    if (world.is_ending && prog->is_faulty) {
+        /* from now on it is known how long things take */
+        link->loss    = 0;
+        link->ud_loss = 0;
+    }
+
     for (i = 0; i < num_accidents; ++i) {
         if (accidents[i].fault.kind == FAULT_CTL_LOSS) {
             link->ud_loss = max_of(link->ud_loss,
@@ -140,9 +172,13 @@ static void accident_set_link(unsigned from, unsigned to, unsigned index)
     unsigned i;
 
     accident_link_conf(link, index);
+    link->mark = 0;
     for (i = 0; i < num_accidents; ++i) {
         if (is_of_link(&accidents[i].fault, index)) {
-            is_cut |= accident_on_link(link, &accidents[i], from, to);
+            is_cut     |= accident_on_link(link, index, &accidents[i], from,
+                                           to);
+            link->mark |= is_cut || accident_is_degraded(&accidents[i], from,
+                                                         to);
         }
     }
 
@@ -172,6 +208,8 @@ static void accident_set_devices(void)
     const fault_t *fault;
     unsigned i;
 
+    sim_conf.no_rq_psn    = 0;
+    sim_conf.post_fail    = 0;
     sim_conf.qp_fail      = 0;
     sim_conf.connect_fail = 0;
     sim_conf.err_delay    = 0;
@@ -182,6 +220,12 @@ static void accident_set_devices(void)
     for (i = 0; i < num_accidents; ++i) {
         fault = &accidents[i].fault;
         switch (fault->kind) {
+        case FAULT_NO_PSN:
+            sim_conf.no_rq_psn = 1;
+            break;
+        case FAULT_NO_POST:
+            sim_conf.post_fail = max_of(sim_conf.post_fail, fault->arg);
+            break;
         case FAULT_NO_QP:
             sim_conf.qp_fail = 1000000;
             break;
@@ -211,6 +255,7 @@ static void accident_set_devices(void)
 
 static void accident_apply(void)
 {
+    applied = sim_now();
     accident_set_devices();
     if (world.prog->is_crowd) {
         /* too many links: all are copies of this, and stay so */
@@ -240,6 +285,9 @@ static void accident_on_qp(accident_t *accident)
         sim_qp_break(qp, fault->arg);
     } else if (fault->kind == FAULT_MUTE) {
         sim_qp_mute(qp, 1);
+    } else if (fault->kind == FAULT_STUCK) {
+        sim_qp(qp)->is_stuck = 1;
+        sim_qp_break(qp, VMP_WC_OTHER);
     } else {
         sim_qp(qp)->kill      = fault->arg;
         sim_qp(qp)->kill_late = (fault->kind == FAULT_EXECUTED);
@@ -313,7 +361,7 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
         sim_port_stall_helper(host->inst->iface->port, until);
     } else if (fault->kind == FAULT_KILL) {
         host_kill(host);
-    } else if (fault->kind != FAULT_STALL) {
+    } else if ((fault->kind != FAULT_STALL) && (fault->kind != FAULT_UNPLUG)) {
         sim_port_rail_event(host->inst->iface->port, 0,
                             fault->kind == FAULT_PORT_UP);
     }
@@ -329,21 +377,6 @@ void accident_init(void)
     accident_apply();
 }
 
-/* R5, R8: whom it gives a reason to lose an endpoint */
-static void accident_is_cause(const fault_t *fault)
-{
-    world.happened |= 1ull << fault->kind;
-    if (fault->kind == FAULT_OUTAGE) {
-        world.cause[fault->host][fault->peer] = 1;
-        world.cause[fault->peer][fault->host] = 1;
-    } else if (fault_is_of_operation(fault)) {
-        world.cause[fault->host][fault->peer] = 1;
-    } else if ((fault->kind == FAULT_NO_QP) ||
-               (fault->kind == FAULT_NO_CONNECT)) {
-        world.may_fail = 1;             /* what has no path yet */
-    }
-}
-
 void accident_begin(const fault_t *fault)
 {
     accident_t accident = {
@@ -357,19 +390,21 @@ void accident_begin(const fault_t *fault)
         return;
     }
 
-    if (world.prog->is_faulty) {
-        accident_is_cause(fault);
-    }
-
-    if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_MUTE)) {
+    pair_accident(fault);
+    if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_STUCK)) {
         accident_on_qp(&accident);
     } else if (fault->kind >= FAULT_STALL) {
         accident_on_host(fault, accident.until);
     }
 
+    if (fault->kind == FAULT_UNPLUG) {
+        accident.until += fault->arg * USEC;
+    }
+
     /* stalls end by themselves */
     if (!fault_is_moment(fault->kind) && ((fault->kind < FAULT_STALL) ||
-                                          (fault->kind == FAULT_KILL))) {
+                                          (fault->kind == FAULT_KILL) ||
+                                          (fault->kind == FAULT_UNPLUG))) {
         accidents[num_accidents++] = accident;
         accident_apply();
     }
@@ -381,33 +416,58 @@ static void accident_over(const accident_t *accident)
 
     if ((accident->fault.kind == FAULT_MUTE) && (accident->qp != NULL)) {
         sim_qp_mute(accident->qp, 0);
+    } else if ((accident->fault.kind == FAULT_UNPLUG) && (host->inst != NULL)) {
+        sim_port_rail_event(host->inst->iface->port, 0, 1);
     } else if ((accident->fault.kind == FAULT_KILL) && (host->inst == NULL)) {
         inst_open(host);
     }
 }
 
+static uint64_t min_of(uint64_t a, uint64_t b)
+{
+    return (a < b) ? a : b;
+}
+
+static void accident_say(accident_t *accident)
+{
+    const host_t *host = &world.hosts[accident->fault.host];
+
+    if ((accident->fault.kind == FAULT_UNPLUG) && !accident->is_said &&
+        (sim_now() >= (accident->begin + (accident->fault.arg * USEC)))) {
+        accident->is_said = 1;
+        if (host->inst != NULL) {
+            sim_port_rail_event(host->inst->iface->port, 0, 0);
+        }
+    }
+}
+
+/* Its next step, from what is set on */
 static uint64_t accident_change(const accident_t *accident)
 {
-    uint64_t period = accident->fault.arg * USEC;
-    uint64_t next   = accident->until;
+    uint64_t usec = accident->fault.arg * USEC;
+    uint64_t next = accident->until;
+    uint64_t healed;
 
-    if ((accident->fault.kind == FAULT_FLAP) && (period > 0)) {
+    if ((accident->fault.kind == FAULT_FLAP) && (usec > 0)) {
         next = accident->begin +
-               ((((sim_now() - accident->begin) / period) + 1) * period);
+               ((((applied - accident->begin) / usec) + 1) * usec);
+    } else if (accident->fault.kind == FAULT_UNPLUG) {
+        healed = accident->begin + accident->fault.size;
+        next   = (healed > applied) ? healed : next;
+        next   = accident->is_said ? next : min_of(next, accident->begin +
+                                                         usec);
     }
 
-    return (next < accident->until) ? next : accident->until;
+    return min_of(next, accident->until);
 }
 
 uint64_t accident_next(void)
 {
     uint64_t next = UINT64_MAX;
-    uint64_t time;
     unsigned i;
 
     for (i = 0; i < num_accidents; ++i) {
-        time = accident_change(&accidents[i]);
-        next = (time < next) ? time : next;
+        next = min_of(next, accident_change(&accidents[i]));
     }
 
     return next;
@@ -417,12 +477,13 @@ void accident_end(int all)
 {
     uint64_t now = sim_now();
     unsigned num = 0;
-    int changes  = 0;
+    int changes  = all;
     accident_t over;
     unsigned i;
 
     for (i = 0; i < num_accidents; ++i) {
-        changes |= (accidents[i].fault.kind == FAULT_FLAP);
+        changes |= (accident_change(&accidents[i]) <= now);
+        accident_say(&accidents[i]);
         if (!all && (accidents[i].until > now)) {
             accidents[num++] = accidents[i];
         } else {
@@ -434,7 +495,6 @@ void accident_end(int all)
     if (num != num_accidents) {
         trace("%u accidents are over", num_accidents - num);
         num_accidents = num;
-        changes       = 1;
     }
 
     if (changes) {

@@ -161,6 +161,7 @@ user_ep_t *app_open(host_t *host, unsigned slot, inst_t *target)
         target->by_tag[ep->tag] = ep;
     }
 
+    pair_of_ep(ep)->had_ep     = 1;
     world.eps                  = world_grow(world.eps, world.num_eps,
                                             &world.max_eps);
     world.eps[world.num_eps++] = ep;
@@ -225,7 +226,7 @@ void app_turn(inst_t *inst)
     user_ep_t *ep;
     unsigned i;
 
-    for (i = 0; i < PROG_MAX_SLOTS; ++i) {
+    for (i = 0; i < WORLD_SLOTS; ++i) {
         ep = host->slots[i];
         if (ep == NULL) {
             continue;
@@ -248,7 +249,7 @@ int app_is_trying(const inst_t *inst)
     const user_ep_t *ep;
     unsigned i;
 
-    for (i = 0; i < PROG_MAX_SLOTS; ++i) {
+    for (i = 0; i < WORLD_SLOTS; ++i) {
         ep = inst->host->slots[i];
         if ((ep != NULL) && (ep->is_failed ||
             (!ep->is_waiting && (ep->queue != NULL)))) {

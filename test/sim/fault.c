@@ -18,6 +18,7 @@
 #define SIZE_MIN     100000u            /* ns */
 #define SIZE_MAX_NS  1000000000u
 #define OUTAGE_MIN   (12 * SEC)         /* peer timeout, and RC's retries */
+#define LONG_MIN     (9 * SEC)          /* peer timeout */
 
 /* What a kind is about */
 #define OF_HOST      0x1
@@ -52,15 +53,18 @@ static const struct {
     [FAULT_BREAK]       = {"break", OF_ONE_PATH | IS_MOMENT, "status",
                            VMP_WC_FLUSHED, VMP_WC_OTHER},
     [FAULT_REFUSE]      = {"refuse", OF_ONE_PATH | IS_MOMENT, "status",
-                           VMP_WC_REM_ACCESS, VMP_WC_OTHER},
+                           VMP_WC_RETRY_EXC, VMP_WC_OTHER},
     [FAULT_EXECUTED]    = {"executed", OF_ONE_PATH | IS_MOMENT, "status",
                            VMP_WC_RETRY_EXC, VMP_WC_OTHER},
     [FAULT_MUTE]        = {"mute", OF_ONE_PATH, NULL, 0, 0},
+    [FAULT_STUCK]       = {"stuck", OF_ONE_PATH | IS_MOMENT, NULL, 0, 0},
     [FAULT_LATE_ERR]    = {"late-err", 0, "us", 1, 100000},
     [FAULT_LATE_LAST]   = {"late-last", 0, "us", 1, 100000},
     [FAULT_NO_LAST]     = {"no-last", 0, NULL, 0, 0},
     [FAULT_BUFFER_BACK] = {"buffer-back", 0, NULL, 0, 0},
     [FAULT_RNR]         = {"rnr", 0, "ppm", 1000, 900000},
+    [FAULT_NO_PSN]      = {"no-rq-psn", 0, NULL, 0, 0},
+    [FAULT_NO_POST]     = {"no-post", 0, "ppm", 1000, 100000},
     [FAULT_NO_QP]       = {"no-qp", 0, NULL, 0, 0},
     [FAULT_NO_CONNECT]  = {"no-connect", 0, "ppm", 10000, 1000000},
     [FAULT_STALL]       = {"stall", OF_HOST, NULL, 0, 0},
@@ -68,6 +72,7 @@ static const struct {
     [FAULT_FREEZE]      = {"freeze", OF_HOST, NULL, 0, 0},
     [FAULT_PORT_DOWN]   = {"port-down", OF_HOST | IS_MOMENT, NULL, 0, 0},
     [FAULT_PORT_UP]     = {"port-up", OF_HOST | IS_MOMENT, NULL, 0, 0},
+    [FAULT_UNPLUG]      = {"unplug", OF_HOST, "us", 1, 200000},
     [FAULT_ADDRESS]     = {"new-address", OF_HOST | IS_MOMENT, NULL, 0, 0},
     [FAULT_KILL]        = {"kill", OF_HOST, NULL, 0, 0}
 };
@@ -96,14 +101,6 @@ int fault_is_moment(fault_kind_t kind)
 }
 
 
-int fault_is_of_operation(const fault_t *fault)
-{
-    return (fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_EXECUTED) &&
-           ((fault->arg == VMP_WC_REM_ACCESS) ||
-            (fault->arg == VMP_WC_LOC_ERR));
-}
-
-
 /* Random ones -------------------------------------------------------------- */
 
 /* Each magnitude as likely as the other */
@@ -118,8 +115,16 @@ static uint32_t between(uint32_t min, uint32_t max,
     return (value < min) ? min : (value > max) ? max : value;
 }
 
+/* What a peer has to wait for, however long it takes (R5): a process that does not
+ * run, control that is not heard while paths carry */
+static int may_be_long(fault_kind_t kind)
+{
+    return (kind == FAULT_STALL) || (kind == FAULT_HELPER) ||
+           (kind == FAULT_FREEZE) || (kind == FAULT_CTL_HOLE);
+}
+
 void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
-                  unsigned num_hosts, unsigned num_links,
+                  int is_alone, unsigned num_hosts, unsigned num_links,
                   uint32_t (*rnd)(uint32_t num))
 {
     uint64_t end = begin;
@@ -129,6 +134,8 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
     fault->time = begin + between(1000, rnd(4) ? 20000000 : 1200000000, rnd);
     if (kind == FAULT_OUTAGE) {
         fault->size = OUTAGE_MIN + rnd(2 * SEC);
+    } else if (is_alone && may_be_long(kind) && (rnd(3) == 0)) {
+        fault->size = LONG_MIN + rnd(2 * SEC);
     } else if (!fault_is_moment(kind)) {
         fault->size = between(SIZE_MIN, SIZE_MAX_NS, rnd);
         end        += FAULT_WINDOW;
@@ -149,10 +156,6 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
 
     if (kinds[kind].word != NULL) {
         fault->arg = between(kinds[kind].min, kinds[kind].max, rnd);
-    }
-
-    if ((kind == FAULT_BREAK) && fault_is_of_operation(fault)) {
-        fault->arg = VMP_WC_OTHER;      /* no operation is to blame */
     }
 }
 

@@ -19,8 +19,9 @@
  * Links are those between a host and a peer; those of everybody if these two
  * are the same.
  *
- * All that can happen without anybody's fault is over within FAULT_WINDOW,
- * which is shorter than a peer is waited for: no endpoint may fail by it (R5).
+ * All that takes paths away is over within FAULT_WINDOW, which is shorter than a
+ * peer is waited for: no endpoint may fail by it (R5). What only makes a process
+ * stand still, or control deaf, may last for longer.
  */
 #define FAULT_WINDOW  2200000000ull     /* ns */
 #define FAULT_MAX     24                /* of a program */
@@ -46,6 +47,7 @@ typedef enum fault_kind {
     FAULT_REFUSE,                       /* its next request, status `arg` */
     FAULT_EXECUTED,                     /* executed, but fails, with `arg` */
     FAULT_MUTE,                         /* hears and says nothing */
+    FAULT_STUCK,                        /* fails, and cannot be moved to ERR */
 
     /* devices: all of them */
     FAULT_LATE_ERR,                     /* ERR bites up to `arg` us later */
@@ -53,6 +55,8 @@ typedef enum fault_kind {
     FAULT_NO_LAST,
     FAULT_BUFFER_BACK,                  /* all receive buffers of dying QPs */
     FAULT_RNR,                          /* for `arg` of a million messages */
+    FAULT_NO_PSN,                       /* they cannot tell rq_psn */
+    FAULT_NO_POST,                      /* `arg` of a million posts fail */
     FAULT_NO_QP,
     FAULT_NO_CONNECT,
 
@@ -62,6 +66,7 @@ typedef enum fault_kind {
     FAULT_FREEZE,                       /* both: the process is stopped */
     FAULT_PORT_DOWN,                    /* events, true or not */
     FAULT_PORT_UP,
+    FAULT_UNPLUG,                       /* all links, event `arg` us later */
     FAULT_ADDRESS,                      /* another GID */
     FAULT_KILL,                         /* killed; restarts after that time */
     FAULT_LAST
@@ -85,12 +90,10 @@ const char *fault_name(fault_kind_t kind);
 /** It is a moment: it does not end. */
 int fault_is_moment(fault_kind_t kind);
 
-/** It is the fault of one operation, which may lose its endpoint by it (R8). */
-int fault_is_of_operation(const fault_t *fault);
-
-/** A random one of a kind, with its time after `begin`. */
+/** A random one of a kind, with its time after `begin`. `is_alone`: all
+ *  accidents are of that kind. */
 void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
-                  unsigned num_hosts, unsigned num_links,
+                  int is_alone, unsigned num_hosts, unsigned num_links,
                   uint32_t (*rnd)(uint32_t num));
 
 /** A line of text, without newline. */
@@ -102,8 +105,8 @@ int fault_parse(const char *line, fault_t *fault, char *buf, unsigned max);
 
 /* expected.c: what the core of today does not survive */
 
-/** Whether it is known that `rule` is broken after the kinds that have happened
- *  (bit mask). */
+/** Whether it is known that `rule` is broken between two hosts after the kinds
+ *  that have happened to them (bit mask). */
 int expected_failure(uint64_t happened, const char *rule);
 
 /** Return 0 if every known failure has been seen, after many programs; else say

@@ -203,7 +203,7 @@ void inst_close(inst_t *inst)
     buf_t *buf;
     unsigned i;
 
-    for (i = 0; i < PROG_MAX_SLOTS; ++i) {
+    for (i = 0; i < WORLD_SLOTS; ++i) {
         if (host->slots[i] != NULL) {
             app_close(host->slots[i]);
         }

@@ -16,8 +16,9 @@
 #define INSPECT_DEEP  16                /* polls between thorough looks */
 
 
-static inst_t *find_inst(uint64_t id)
+inst_t *inspect_peer(const vmp_conn_t *conn)
 {
+    uint64_t id = conn->peer_id;
     inst_t *inst;
 
     for (inst = world.insts; inst != NULL; inst = inst->next) {
@@ -30,9 +31,9 @@ static inst_t *find_inst(uint64_t id)
 }
 
 /* Other end of a connection, as long as it is there */
-static vmp_conn_t *find_peer(const vmp_conn_t *conn)
+vmp_conn_t *inspect_peer_conn(const vmp_conn_t *conn)
 {
-    inst_t *inst = find_inst(conn->peer_id);
+    inst_t *inst = inspect_peer(conn);
 
     if ((inst == NULL) || (inst->iface == NULL) || (conn->num_paths == 0)) {
         return NULL;
@@ -41,10 +42,35 @@ static vmp_conn_t *find_peer(const vmp_conn_t *conn)
     return vmp_conn_find(inst->iface, conn->peer_conn, conn->peer_incarn);
 }
 
+vmp_path_t *inspect_path(const vmp_port_qp_t *qp)
+{
+    const vmp_conn_t *conn;
+    const vmp_link_t *link;
+    const inst_t *inst;
+    unsigned i;
+
+    for (inst = world.insts; inst != NULL; inst = inst->next) {
+        if (inst->iface == NULL) {
+            continue;
+        }
+
+        vmp_list_for_each(link, &inst->iface->all) {
+            conn = vmp_container_of(link, vmp_conn_t, all);
+            for (i = 0; i < conn->num_paths; ++i) {
+                if ((conn->paths[i] != NULL) && (conn->paths[i]->qp == qp)) {
+                    return conn->paths[i];
+                }
+            }
+        }
+    }
+
+    return NULL;
+}
+
 /* R9: what may be sent is what was granted, and no message is ahead of it */
 static void inspect_credit(const inst_t *inst, const vmp_conn_t *conn)
 {
-    const vmp_conn_t *peer = find_peer(conn);
+    const vmp_conn_t *peer = inspect_peer_conn(conn);
     unsigned host          = inst->host->index;
 
     oracle_check((conn->num_paths == 0) || (conn->tx_sn <= conn->tx_limit),
@@ -182,7 +208,10 @@ static void inspect_books(const inst_t *inst)
     oracle_check(rail->srq_posted <= rail->srq_depth, "bound", "host %u: %u "
                  "receive buffers posted, %u at most", host, rail->srq_posted,
                  rail->srq_depth);
-    oracle_check(iface->num_waiting <= PROG_MAX_SLOTS, "bound", "host %u: %u "
+    oracle_check(rail->srq_posted == sim_port_srq_held(iface->port, 0), "leak",
+                 "host %u: %u receive buffers posted, the device has %u", host,
+                 rail->srq_posted, sim_port_srq_held(iface->port, 0));
+    oracle_check(iface->num_waiting <= WORLD_SLOTS, "bound", "host %u: %u "
                  "endpoints wait", host, iface->num_waiting);
 
     /* the queues to and from control carry a few entries a path */
@@ -194,16 +223,46 @@ static void inspect_books(const inst_t *inst)
                  queue_length(&iface->evs));
 }
 
+/* It failed: messages that had arrived may be dropped */
+static void inspect_lost(const inst_t *inst, const vmp_conn_t *conn)
+{
+    const inst_t *peer = inspect_peer(conn);
+
+    if (peer != NULL) {
+        pair_lossy(inst->host->index, peer->host->index);
+    }
+}
+
+/* A connection has begun when both sides may send */
+static void inspect_eps(const inst_t *inst)
+{
+    const vmp_conn_t *peer;
+    user_ep_t *ep;
+    unsigned i;
+
+    for (i = 0; i < WORLD_SLOTS; ++i) {
+        ep = inst->host->slots[i];
+        if ((ep == NULL) || !ep->is_open || ep->was_up ||
+            (ep->ep.conn->up_mask == 0)) {
+            continue;
+        }
+
+        peer       = inspect_peer_conn(ep->ep.conn);
+        ep->was_up = (peer != NULL) && (peer->up_mask != 0);
+    }
+}
+
 void inspect_inst(inst_t *inst)
 {
     const vmp_iface_t *iface = inst->iface;
     const vmp_conn_t *conn;
     vmp_link_t *link;
 
+    inspect_eps(inst);
     vmp_list_for_each(link, &iface->all) {
         conn = vmp_container_of(link, vmp_conn_t, all);
         if (conn->block & VMP_BLOCK_FAILED) {
-            inst->was_lossy = 1;
+            inspect_lost(inst, conn);
             continue;
         }
 
@@ -214,8 +273,8 @@ void inspect_inst(inst_t *inst)
         inspect_window(inst, conn);
     }
 
-    if (!vmp_list_is_empty(&iface->dead)) {
-        inst->was_lossy = 1;
+    vmp_list_for_each(link, &iface->dead) {
+        inspect_lost(inst, vmp_container_of(link, vmp_conn_t, all));
     }
 
     if ((inst->num_polls++ % INSPECT_DEEP) == 0) {
@@ -236,6 +295,90 @@ static unsigned path_bufs(const vmp_path_t *path)
     return num;
 }
 
+/* All paths that either side wanted carry, and have shown it. What devices refused
+ * from the beginning on need not be there. */
+static int inspect_conn_paths(const vmp_conn_t *conn, const vmp_conn_t *peer,
+                              const pair_t *pair)
+{
+    unsigned want   = (conn->want_sent || peer->want_sent) ? conn->num_paths : 1;
+    int may_miss    = (pair->happened & ((1ull << FAULT_NO_QP) |
+                                         (1ull << FAULT_NO_CONNECT))) != 0;
+    uint64_t up     = conn->up_mask & peer->up_mask;
+    unsigned i;
+    const vmp_path_t *path;
+
+    for (i = 0; i < want; ++i) {
+        path = conn->paths[i];
+        if ((path == NULL) || (peer->paths[i] == NULL) || !(up & (1ull << i))) {
+            if (!may_miss || (conn->gone_epochs[i] > 1) ||
+                (peer->gone_epochs[i] > 1)) {
+                return 0;
+            }
+        } else if ((sim_qp_peer(path->qp) != peer->paths[i]->qp) ||
+                   (sim_qp(path->qp)->state != SIM_QP_RTS) ||
+                   ((sim_qp(path->qp)->num_wrs == 0) &&
+                    ((i > 0) || (path->epoch > 1)))) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+int inspect_paths(const inst_t *inst, unsigned *peer_p)
+{
+    const vmp_conn_t *conn;
+    const vmp_conn_t *peer;
+    const vmp_link_t *link;
+    const pair_t *pair;
+
+    vmp_list_for_each(link, &inst->iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        peer = inspect_peer_conn(conn);
+        if ((peer == NULL) || ((conn->num_eps == 0) && (peer->num_eps == 0)) ||
+            ((conn->block | peer->block) & (VMP_BLOCK_FAILED |
+                                            VMP_BLOCK_CLOSED))) {
+            continue;
+        }
+
+        *peer_p = inspect_peer(conn)->host->index;
+        pair    = pair_of(inst->host->index, *peer_p);
+        if (!pair->is_stuck && !inspect_conn_paths(conn, peer, pair)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+int inspect_busy(const inst_t *inst, unsigned *peer_p)
+{
+    const vmp_conn_t *conn;
+    const vmp_link_t *link;
+    const inst_t *peer;
+
+    vmp_list_for_each(link, &inst->iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        peer = inspect_peer(conn);
+        if ((conn->outstanding > 0) && (peer != NULL) &&
+            !pair_of(inst->host->index, peer->host->index)->is_stuck) {
+            *peer_p = peer->host->index;
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* The rest of its host's books is wrong by what is stuck there */
+static void inspect_idle_conns(const inst_t *inst)
+{
+    unsigned peer;
+
+    oracle_check(!inspect_busy(inst, &peer), "leak", "host %u: operations in "
+                 "flight to host %u after flushes", inst->host->index, peer);
+}
+
 void inspect_idle(inst_t *inst)
 {
     vmp_iface_t *iface     = inst->iface;
@@ -249,12 +392,17 @@ void inspect_idle(inst_t *inst)
     unsigned i;
 
     inspect_books(inst);
+    inspect_idle_conns(inst);
+    if (inst->host->is_stuck) {
+        return;
+    }
+
     vmp_list_for_each(link, &iface->all) {
         conn  = vmp_container_of(link, vmp_conn_t, all);
         /* what a peer that closed left incomplete goes with the connection; and
          * one that failed there may not know yet */
         if (!(conn->block & VMP_BLOCK_CLOSED) &&
-            (!world.prog->is_faulty || (find_peer(conn) != NULL))) {
+            (!world.prog->is_faulty || (inspect_peer_conn(conn) != NULL))) {
             held += conn->rx_num_held;
         }
 

@@ -53,23 +53,6 @@ static int is_am(const op_t *op)
     return (op->type >= ACT_AM_SHORT) && (op->type <= ACT_AM_ZCOPY);
 }
 
-/* R5: what may be reported as lost at all */
-static int may_fail(const user_ep_t *ep)
-{
-    unsigned from = ep->inst->host->index;
-    unsigned to   = ep->target->host->index;
-
-    if (world.may_fail || ep->target->is_closed || ep->inst->is_closed ||
-        (world.prog->is_faulty && world.cause[from][to])) {
-        return 1;
-    }
-
-    /* what is known not to work: the rest of the rules still holds */
-    world.may_fail = world.prog->is_faulty &&
-                     expected_failure(world.happened, "failure");
-    return world.may_fail;
-}
-
 static void done(op_t *op)
 {
     op->state     = OP_DONE;
@@ -171,6 +154,7 @@ void oracle_complete(op_t *op, vmp_status_t status)
     user_ep_t *ep = op->ep;
 
     trace("  %s completes: %d", op_str(op), status);
+    pace_check(op);
     oracle_check(op->state != OP_ORPHAN, (op->is_cancel ? "cancel" :
                  "completion"), "%s calls back after the end of its endpoint",
                  op_str(op));
@@ -186,8 +170,8 @@ void oracle_complete(op_t *op, vmp_status_t status)
                          ((op->type == ACT_FLUSH) && !ep->is_open), "cancel",
                          "%s was not cancelled", op_str(op));
         } else {
-            oracle_check(may_fail(ep), "failure", "%s ends with %d without a "
-                         "cause", op_str(op), status);
+            oracle_check(pair_may_fail(ep), "failure", "%s ends with %d "
+                         "without a cause", op_str(op), status);
         }
 
         op->state     = OP_FAILED;
@@ -227,6 +211,7 @@ void oracle_posted(op_t *op, vmp_status_t status)
     oracle_check(!ep->is_failed, "failure", "%s was accepted on an endpoint "
                  "that is lost", op_str(op));
     op->state = OP_POSTED;
+    op->since = world_now();
     if (is_instant(op, status)) {
         done(op);
         if (op->type == ACT_FLUSH) {
@@ -250,10 +235,10 @@ void oracle_lost(user_ep_t *ep, vmp_status_t status)
 {
     oracle_check((status == VMP_ERR_CONNECTION_RESET) ||
                  (status == VMP_ERR_ENDPOINT_TIMEOUT) ||
-                 ((world.prog->may_fail || world.prog->is_faulty) &&
+                 ((pair_of_ep(ep)->may_not_begin || world.prog->is_faulty) &&
                   (status != VMP_ERR_INVALID_PARAM)),
                  "failure", "%s: a call returned %d", ep_str(ep), status);
-    oracle_check(ep->is_lost || may_fail(ep), "failure", "%s is lost (%d) "
+    oracle_check(ep->is_lost || pair_may_fail(ep), "failure", "%s is lost (%d) "
                  "without a cause", ep_str(ep), status);
     if (!ep->is_lost) {
         trace("  %s is lost: %d", ep_str(ep), status);
@@ -318,7 +303,7 @@ void oracle_failed(user_ep_t *ep, vmp_status_t status)
     trace("  %s has failed: %d", ep_str(ep), status);
     oracle_check(ep->is_open, "failure", "%s fails after its end", ep_str(ep));
     oracle_check(!ep->is_failed, "failure", "%s fails twice", ep_str(ep));
-    oracle_check(may_fail(ep), "failure", "%s fails (%d) without a cause",
+    oracle_check(pair_may_fail(ep), "failure", "%s fails (%d) without a cause",
                  ep_str(ep), status);
     for (i = 0; i < inst->num_ops; ++i) {
         op = inst->ops[i];
@@ -336,6 +321,7 @@ void oracle_failed(user_ep_t *ep, vmp_status_t status)
 
     ep->is_failed = 1;
     ep->is_lost   = 1;
+    ++world.num_failed;
 }
 
 void oracle_ready(user_ep_t *ep)
@@ -352,7 +338,7 @@ void oracle_ready(user_ep_t *ep)
                  "not ready", ep_str(ep));
 
     /* first come, first served: who was called stands behind the others */
-    for (i = 0; (i < PROG_MAX_SLOTS) && !conn->block; ++i) {
+    for (i = 0; (i < WORLD_SLOTS) && !conn->block; ++i) {
         other = host->slots[i];
         if ((other == NULL) || !other->is_open || !other->is_waiting ||
             (other->inst != ep->inst) || (other->ep.conn != conn) ||
@@ -418,6 +404,24 @@ static void blame_message(const user_ep_t *ep, const void *data, size_t length)
                 op_str(ep->msgs[ep->delivered]) : "none");
 }
 
+/* Its endpoint is lost by an operation of its own, and what was behind that
+ * comes all the same, as is known. Return its number. */
+static uint32_t skip_failed(const user_ep_t *ep, uint32_t seq,
+                            const void *data, size_t length)
+{
+    uint32_t next = seq;
+
+    if ((ep->blame == 0) || !pair_excuses(pair_of_ep(ep), "order")) {
+        return seq;
+    }
+
+    while ((next < ep->num_msgs) && !is_message(ep->msgs[next], data, length)) {
+        ++next;
+    }
+
+    return (next < ep->num_msgs) ? next : seq;
+}
+
 /* What came before a fence has its effect before what is behind it */
 static void check_fence(user_ep_t *ep, const op_t *am)
 {
@@ -440,8 +444,8 @@ static void check_fence(user_ep_t *ep, const op_t *am)
     }
 }
 
-/* The memory of a message by zcopy goes with its endpoint: if a path dies then, it
- * cannot be sent again */
+/* The memory of a message by zcopy goes with its endpoint: if a path dies then,
+ * it cannot be sent again */
 uint32_t oracle_delivered(const user_ep_t *ep)
 {
     uint32_t seq = ep->delivered;
@@ -465,6 +469,10 @@ op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
         ++seq;
     }
 
+    if ((seq < ep->num_msgs) && !is_message(ep->msgs[seq], data, length)) {
+        seq = skip_failed(ep, seq, data, length);
+    }
+
     if ((seq == ep->num_msgs) || !is_message(ep->msgs[seq], data, length)) {
         blame_message(ep, data, length);
     }
@@ -472,6 +480,7 @@ op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
     am            = ep->msgs[seq];
     ep->delivered = seq + 1;
     trace("  h%u gets %s", inst->host->index, op_str(am));
+    pace_check(am);
     check_fence(ep, am);
     return am;
 }
@@ -481,18 +490,21 @@ op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
 
 static void check_delivered(const user_ep_t *ep)
 {
-    uint32_t want = ep->num_msgs;
+    const pair_t *pair = pair_of_ep(ep);
+    uint32_t want      = ep->num_msgs;
 
-    if (ep->target->is_closed || world.may_fail) {
+    if (ep->target->is_closed || pair->is_stuck) {
         return;
     }
 
-    if (ep->inst->is_closed || ep->is_lost) {
-        want = ep->target->was_lossy ? 0 : ep->flushed;
+    if (ep->inst->is_closed || ep->is_lost || !ep->is_open) {
+        /* flushed ones arrived, and are dropped with a connection only */
+        want = pair->is_lossy ? 0 : (ep->inst->is_closed || ep->is_lost) ?
+               ep->flushed : ep->num_msgs;
     }
 
-    oracle_check(oracle_delivered(ep) >= want, "lost", "%s: of %u messages sent, %u "
-                 "of them flushed, %u came", ep_str(ep), ep->num_msgs,
+    oracle_check(oracle_delivered(ep) >= want, "lost", "%s: of %u messages "
+                 "sent, %u of them flushed, %u came", ep_str(ep), ep->num_msgs,
                  ep->flushed, ep->delivered);
 }
 
@@ -508,8 +520,8 @@ void oracle_end(void)
     for (i = 0; i < world.num_ops; ++i) {
         op = world.ops[i];
         oracle_check(!op->is_async || (op->state != OP_POSTED) ||
-                     op->ep->inst->is_closed, "completion", "%s never ends",
-                     op_str(op));
+                     op->ep->inst->is_closed || pair_of_ep(op->ep)->is_stuck,
+                     "completion", "%s never ends", op_str(op));
     }
 
     for (i = 0; i < world.prog->num_hosts; ++i) {

@@ -13,7 +13,8 @@
  * What must hold, whatever a program does. Every check names the rule that was
  * broken: order, duplicate, lost, content, memory, get, fence, flush, cancel,
  * completion, twice, ghost, pending, refusal, credit, sn, buffer,
- * receive-buffer, failure, recovery, idle, leak, bound, wakeup, hang, port.
+ * receive-buffer, failure, recovery, traffic, paths, pace, idle, leak, bound,
+ * wakeup, hang, port.
  */
 
 /** Say which rule was broken and how to see it again; ends the process. */
@@ -107,6 +108,21 @@ void exec_free_inst(inst_t *inst);
 
 
 /* White box, inspect.c */
+
+/** The path that has a QP, or NULL. */
+vmp_path_t *inspect_path(const vmp_port_qp_t *qp);
+
+/** The interface at the other end, or NULL. */
+inst_t *inspect_peer(const vmp_conn_t *conn);
+
+/** Whether all paths are there that should be; else to which host not. */
+int inspect_paths(const inst_t *inst, unsigned *peer_p);
+
+/** The other end of a connection, or NULL. */
+vmp_conn_t *inspect_peer_conn(const vmp_conn_t *conn);
+
+/** Whether something is in flight, and to which host. */
+int inspect_busy(const inst_t *inst, unsigned *peer_p);
 
 /** Invariants of an interface, after each poll. */
 void inspect_inst(inst_t *inst);

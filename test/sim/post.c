@@ -303,7 +303,7 @@ static vmp_status_t post_fence(op_t *op)
         return vmp_ep_fence(&op->ep->ep);
     }
 
-    for (i = 0; i < PROG_MAX_SLOTS; ++i) {
+    for (i = 0; i < WORLD_SLOTS; ++i) {
         if ((inst->host->slots[i] != NULL) &&
             (inst->host->slots[i]->inst == inst)) {
             ++inst->host->slots[i]->epoch;

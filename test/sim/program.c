@@ -354,7 +354,7 @@ static void make_untimely(const program_t *prog, fault_t *fault)
     uint64_t time = prog->acts[rnd(prog->num_acts)].time +
                     rnd_size(100, 500000);
 
-    if ((time + ((fault->kind == FAULT_OUTAGE) ? 0 : fault->size)) <
+    if ((time + ((fault->size > FAULT_WINDOW) ? 0 : fault->size)) <
         (PROG_START + FAULT_WINDOW)) {
         fault->time = time;
     }
@@ -373,7 +373,7 @@ static void make_faults(program_t *prog)
         }
 
         fault_random(&prog->faults[prog->num_faults++], kind, PROG_START,
-                     prog->num_hosts, prog->num_links, rnd);
+                     one > 0, prog->num_hosts, prog->num_links, rnd);
         if (chance(70)) {
             make_untimely(prog, &prog->faults[prog->num_faults - 1]);
         }
@@ -432,10 +432,6 @@ static void sort_acts(program_t *prog)
 
         if (end > prog->end) {
             prog->end = end;
-        }
-
-        if (prog->acts[i].type == ACT_NO_QP) {
-            prog->may_fail = 1;
         }
     }
 }
@@ -530,9 +526,8 @@ static void print_world(const program_t *prog)
     const prog_link_t *link;
     unsigned i;
 
-    printf("program %lu: %u hosts, %u acts%s%s\n", (unsigned long)prog->seed,
-           prog->num_hosts, prog->num_acts, prog->is_crowd ? ", crowd" : "",
-           prog->may_fail ? ", endpoints may fail" : "");
+    printf("program %lu: %u hosts, %u acts%s\n", (unsigned long)prog->seed,
+           prog->num_hosts, prog->num_acts, prog->is_crowd ? ", crowd" : "");
     printf("  sq %u cq %u srq %u inline %u sge %u ud %u mtu %u timeout %u rnr "
            "%u rd %u\n", port->sq_depth, port->cq_depth, port->srq_depth,
            prog->inline_max, prog->max_sge, port->num_ud, 128 << port->path_mtu,

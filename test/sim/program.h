@@ -98,7 +98,6 @@ typedef struct program {
     unsigned           num_links;
     uint8_t            is_crowd;        /* many peers of host 0 */
     uint8_t            is_long;         /* until QPs are out of quarantine */
-    uint8_t            may_fail;        /* endpoints may, without more reason */
     uint8_t            is_faulty;       /* has accidents by name */
     uint32_t           ud_loss;         /* per 1000 datagrams */
     uint32_t           ud_dup;

@@ -17,16 +17,12 @@
 
 /* Bounds of a program: who needs more hangs */
 #define WORLD_MAX_STEPS  20000000ull
-#define WORLD_PATIENCE   (10 * SEC)     /* virtual, without any progress;
-                                           with accidents: WORLD_RECOVERY */
-#define WORLD_SETTLE     (2 * MSEC)     /* until idle is idle */
 #define WORLD_BUSY       10000          /* polls in vain before sleep */
 #define WORLD_ASKERS     8              /* every 8th program asks for credit */
 #define WORLD_ASK        20             /* at every 20th poll of an interface */
 #define WORLD_ASK_MAX    1000           /* polls: then no more */
 #define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
-#define WORLD_IDLE_RUNS  30             /* of a helper, a second */
-#define WORLD_RECOVERY   (15 * SEC)     /* from the last accident's end */
+#define WORLD_IDLE_POLL  (10 * MSEC)    /* while it is measured */
 
 
 world_t world;
@@ -73,8 +69,9 @@ static void world_begin(const program_t *prog)
     unsigned i;
 
     memset(&world, 0, sizeof(world));
-    world.prog     = prog;
-    world.may_fail = prog->may_fail;
+    world.prog = prog;
+    world.pace = pace_bound(prog);
+    pairs_init();
     rnd_init(&world.rnd, prog->run_seed);
 
     sim_conf_init(&conf, prog->run_seed);
@@ -85,6 +82,7 @@ static void world_begin(const program_t *prog)
     conf.max_sge       = prog->max_sge;
     conf.max_rd_atomic = prog->params.port.max_rd_atomic;
     conf.executed      = exec_observe;
+    conf.failed        = pair_qp_failed;
     conf.qpn_recycle   = prog->is_faulty;
     conf.burst         = prog->is_faulty ? 8u >> (prog->seed & 3) : conf.burst;
     conf.fault         = world_fault;
@@ -120,6 +118,7 @@ static void world_free(void)
 
     free(world.eps);
     free(world.ops);
+    pairs_cleanup();
 }
 
 
@@ -177,6 +176,7 @@ static void act_do(const act_t *act)
         }
     } else if (act->type == ACT_IFACE_CLOSE) {
         if (host->inst != NULL) {
+            pairs_closed(host->index);
             inst_close(host->inst);
         }
     } else if (ep == NULL) {
@@ -253,6 +253,10 @@ static void host_poll(host_t *host)
     uint64_t max = (now - host->active) / 8;
     unsigned count;
 
+    if (world.is_timed && (max > WORLD_IDLE_POLL)) {
+        max = WORLD_IDLE_POLL;
+    }
+
     if (((world.prog->seed % WORLD_ASKERS) == 0) &&
         ((inst->num_polls % WORLD_ASK) == 0) &&
         (inst->num_polls < WORLD_ASK_MAX) && (now < world.prog->end)) {
@@ -261,6 +265,7 @@ static void host_poll(host_t *host)
 
     count = vmp_iface_progress(inst->iface);
     inspect_inst(inst);
+    pace_look(inst);
     app_turn(inst);
     if (count > 0) {
         host->active   = now;
@@ -350,7 +355,7 @@ static uint64_t world_next(void)
     return next;
 }
 
-static void world_step(uint64_t end)
+void world_step(uint64_t end)
 {
     uint64_t next = world_next();
     uint64_t now  = sim_now();
@@ -368,7 +373,7 @@ static void world_step(uint64_t end)
     }
 }
 
-static void world_run_until(uint64_t end)
+void world_run_until(uint64_t end)
 {
     while (sim_now() < end) {
         world_step(end);
@@ -376,188 +381,7 @@ static void world_run_until(uint64_t end)
 }
 
 
-/* The end: everything that was begun comes to its end ---------------------- */
-
-static int ep_is_settled(const user_ep_t *ep)
-{
-    if (!ep->is_open) {
-        return 1;
-    }
-
-    return ep->is_lost ? ep->is_failed : (ep->last->state > OP_POSTED);
-}
-
-static int stream_is_settled(const user_ep_t *ep)
-{
-    return (oracle_delivered(ep) == ep->num_msgs) || ep->target->is_closed ||
-           ep->inst->is_closed || ep->is_lost || world.may_fail;
-}
-
-static int world_is_settled(void)
-{
-    const inst_t *inst;
-    unsigned i;
-
-    for (i = 0; i < world.num_eps; ++i) {
-        if (!ep_is_settled(world.eps[i]) ||
-            !stream_is_settled(world.eps[i])) {
-            return 0;
-        }
-    }
-
-    /* what was sent on endpoints that are gone */
-    for (inst = world.insts; inst != NULL; inst = inst->next) {
-        if ((inst->iface != NULL) &&
-            (vmp_iface_flush(inst->iface) != VMP_OK)) {
-            /* whoever waits so has armed for it before, or polls */
-            host_wake(inst->host);
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-/* Name who waits for what */
-static void world_blame(void)
-{
-    const user_ep_t *ep;
-    unsigned i;
-
-    for (i = 0; i < world.num_eps; ++i) {
-        ep = world.eps[i];
-        if (ep->is_open && ep->is_waiting && vmp_ep_is_ready(&ep->ep)) {
-            oracle_fail("pending", "%s waits, is ready, and is not called: a "
-                        "lost wakeup", ep_str(ep));
-        }
-
-        if (ep->is_open && !ep->is_lost && (ep->queue != NULL)) {
-            oracle_fail("refusal", "%s is refused for ever", op_str(ep->queue));
-        }
-
-        if (ep->is_open && ep->is_lost && !ep->is_failed) {
-            oracle_fail("failure", "%s is lost, but ep_failed does not come",
-                        ep_str(ep));
-        }
-
-        if (!ep_is_settled(ep)) {
-            oracle_fail("completion", "%s: the last flush does not complete",
-                        ep_str(ep));
-        }
-
-        if (!stream_is_settled(ep)) {
-            oracle_fail("lost", "%s: %u messages sent, only %u come",
-                        ep_str(ep), ep->num_msgs, ep->delivered);
-        }
-    }
-
-    oracle_fail("flush", "an interface's flush does not end");
-}
-
-/* Return -1 if it does not, as is known of these accidents */
-static int world_settle(void)
-{
-    uint64_t stamp = world.stamp;
-    uint64_t since = sim_now();
-
-    while (!world_is_settled()) {
-        world_step(sim_now() + MSEC);
-        if (world.prog->is_faulty &&
-            (sim_now() > (world.healed + WORLD_RECOVERY))) {
-            if (expected_failure(world.happened, "recovery")) {
-                return -1;
-            }
-
-            oracle_fail("recovery", "not everything has ended %llu s after "
-                        "the last accident", WORLD_RECOVERY / SEC);
-        }
-        if (stamp != world.stamp) {
-            stamp = world.stamp;
-            since = sim_now();
-        } else if (!world.prog->is_faulty &&
-                   (sim_now() > (since + WORLD_PATIENCE))) {
-            world_blame();
-        }
-    }
-
-    return 0;
-}
-
-static void world_flush_all(void)
-{
-    act_t act = {.type = ACT_FLUSH};
-    unsigned i;
-
-    for (i = 0; i < world.num_eps; ++i) {
-        if (world.eps[i]->is_open) {
-            host_wake(world.eps[i]->inst->host);
-            world.eps[i]->last = app_request(world.eps[i], &act);
-        }
-    }
-}
-
-/* Who has nothing to do does little: no timer was forgotten */
-static void world_check_quiet(void)
-{
-    uint64_t runs[WORLD_MAX_FAULTY] = {0};
-    const host_t *host;
-    unsigned i;
-
-    for (i = 0; i < world.prog->num_hosts; ++i) {
-        host    = &world.hosts[i];
-        runs[i] = (host->inst == NULL) ? 0 :
-                  sim_port_helper_runs(host->inst->iface->port);
-    }
-
-    world_run_until(sim_now() + SEC);
-    for (i = 0; i < world.prog->num_hosts; ++i) {
-        host = &world.hosts[i];
-        oracle_check((host->inst == NULL) ||
-                     (sim_port_helper_runs(host->inst->iface->port) <=
-                      (runs[i] + WORLD_IDLE_RUNS)), "idle", "host %u: its "
-                     "helper runs more than %u times in a second with nothing "
-                     "to do", i, WORLD_IDLE_RUNS);
-    }
-}
-
-static void world_end(void)
-{
-    host_t *host;
-    unsigned i;
-
-    world.is_ending = 1;
-    world.healed    = sim_now();
-    accident_end(1);
-    world_flush_all();
-    if (world_settle() != 0) {
-        return;
-    }
-
-    world_run_until(sim_now() + WORLD_SETTLE);
-    oracle_end();
-    for (i = 0; i < world.prog->num_hosts; ++i) {
-        host = &world.hosts[i];
-        if (host->inst != NULL) {
-            host_wake(host);
-            app_release(host->inst, 1);
-        }
-    }
-
-    /* what a failed connection had comes back when its QPs are destroyed */
-    world_run_until(sim_now() + (world.prog->is_faulty ? WORLD_LONG :
-                                                         WORLD_SETTLE));
-    for (i = 0; i < world.prog->num_hosts; ++i) {
-        host = &world.hosts[i];
-        if (host->inst != NULL) {
-            inspect_idle(host->inst);
-        }
-    }
-
-    if (world.prog->is_faulty) {
-        inspect_long();
-        world_check_quiet();
-    }
-}
+/* Beginning to end --------------------------------------------------------- */
 
 /* Close in random order, some after a while */
 static void world_close(void)

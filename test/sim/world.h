@@ -16,7 +16,10 @@
 #define WORLD_POISON    0xdb
 #define WORLD_CANARY    16              /* bytes around a buffer */
 #define WORLD_IDS_LEN   8               /* bytes */
-#define WORLD_MAX_FAULTY 16             /* hosts, with accidents by name */
+#define WORLD_MAX_FAULTY 8              /* hosts, with accidents by name */
+
+/* Endpoints of a host: the program's, and one to each host at the end */
+#define WORLD_SLOTS     (PROG_MAX_SLOTS + WORLD_MAX_FAULTY)
 
 typedef struct host    host_t;
 typedef struct inst    inst_t;
@@ -26,6 +29,7 @@ typedef struct region  region_t;
 typedef struct kept    kept_t;
 typedef struct arrived arrived_t;
 typedef struct piece   piece_t;
+typedef struct pair    pair_t;
 
 
 /** Registered local memory of an operation */
@@ -60,6 +64,8 @@ struct op {
     uint8_t    is_unpacked;
     uint8_t    is_checked;              /* Put: seen in memory */
     uint8_t    is_refused;              /* Tried before */
+    uint8_t    blame;                   /* AM without endpoint: its errors */
+    uint64_t   since;                   /* ns: accepted */
     uint32_t   length;                  /* Bytes */
     uint32_t   seq;                     /* AM: among those of the endpoint */
     uint32_t   epoch;                   /* Fences before it, on the endpoint */
@@ -89,6 +95,8 @@ struct user_ep {
     uint8_t    is_open;
     uint8_t    is_lost;                 /* A call said so */
     uint8_t    is_failed;               /* ep_failed came */
+    uint8_t    was_up;                  /* Its connection had a path once */
+    uint8_t    blame;                   /* Its operations' errors, see pair.c */
     uint8_t    waits;                   /* By wait_ready, not by trying */
     uint8_t    one_by_one;              /* A request a call of ep_ready */
     uint8_t    is_waiting;
@@ -120,8 +128,6 @@ struct inst {
     vmp_iface_t      *iface;            /* NULL: closed */
     vmp_iface_attr_t attr;
     int              is_closed;
-    int              was_lossy;         /* A connection of its failed: messages
-                                           that had arrived may be dropped */
     user_ep_t        *by_tag[WORLD_MAX_TAG];
     unsigned         num_tags;
     op_t             **ops;             /* Accepted, by `posted` */
@@ -158,7 +164,7 @@ struct host {
     vmp_port_md_t     *md;
     inst_t            *inst;            /* NULL: none open */
     unsigned          num_insts;
-    user_ep_t         *slots[PROG_MAX_SLOTS];
+    user_ep_t         *slots[WORLD_SLOTS];
     region_t          *region;          /* Of its process; older ones follow */
     buf_t             *poisoned;        /* Nobody may touch them any more */
     unsigned          num_poisoned;
@@ -169,6 +175,27 @@ struct host {
     int               is_asleep;
     unsigned          num_busy;         /* Refused sleep, one after another */
     uint8_t           close_mask;       /* Slots to close in a callback */
+    uint8_t           is_stuck;         /* In a pair that is */
+};
+
+
+/** From one host to another */
+struct pair {
+    uint64_t happened;                  /* Accidents that concern the two, 1 <<
+                                           fault_kind_t */
+    uint64_t bad_until;                 /* ns: what befell them takes more than
+                                           some paths */
+    uint64_t good_since;                /* ns: one path carries all the time, and
+                                           so does control; 0: not now */
+    uint64_t backlog;                   /* ns: of the links, at the end */
+    uint8_t  num_deaths;                /* Accidents that kill a QP */
+    uint8_t  had_ep;
+    uint8_t  has_closed;                /* An interface, in good order */
+    uint8_t  may_fail;                  /* Endpoints may be lost, */
+    uint8_t  may_not_begin;             /* or those that never had a path */
+    uint8_t  is_lossy;                  /* A connection was lost: messages that
+                                           had arrived may be dropped */
+    uint8_t  is_stuck;                  /* Never recovers, as is known */
 };
 
 
@@ -186,11 +213,13 @@ typedef struct world {
     unsigned        max_ops;
     unsigned        next_act;
     unsigned        next_fault;
-    uint64_t        happened;           /* Accidents, 1 << fault_kind_t */
-    uint64_t        healed;             /* When the last one ended, ns */
-    int             may_fail;           /* Endpoints may, without more reason */
-    uint8_t         cause[WORLD_MAX_FAULTY][WORLD_MAX_FAULTY];
-                                        /* May lose endpoints from, to */
+    pair_t          *pairs;
+    uint64_t        pace;               /* ns that an operation may stand still
+                                           while some path carries */
+    uint64_t        healed;             /* When the last accident ended, ns */
+    unsigned        num_failed;         /* Endpoints */
+    int             is_strict;          /* Who lost messages must know by now */
+    int             is_timed;           /* It matters how long something takes */
     uint64_t        steps;
     int             is_ending;          /* All healed: everything completes */
 } world_t;
@@ -200,6 +229,10 @@ extern world_t world;
 
 /** Run a program to its end; a broken rule ends the process. */
 void world_run(const program_t *prog);
+
+/** Let time pass, one thing that happens or all. */
+void world_step(uint64_t end);
+void world_run_until(uint64_t end);
 
 /** State for people, after a failure. */
 void world_dump(void);
@@ -254,6 +287,64 @@ buf_t *buf_new(host_t *host, size_t size);
 void buf_retire(buf_t *buf);
 void buf_check(const buf_t *buf);
 void buf_free(buf_t *buf);
+
+
+/* pair.c: what befell two hosts, and what may follow */
+
+void pairs_init(void);
+void pairs_cleanup(void);
+pair_t *pair_of(unsigned from, unsigned to);
+pair_t *pair_of_ep(const user_ep_t *ep);
+
+/** One begins. */
+void pair_accident(const fault_t *fault);
+
+/** Whether it is known that the rule is broken after what befell them. */
+int pair_excuses(pair_t *pair, const char *rule);
+
+/** R5, R8: whether an endpoint may be lost. */
+int pair_may_fail(const user_ep_t *ep);
+
+/** sim_conf_t.failed */
+void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
+                    vmp_wc_status_t status);
+
+/** A connection between them was lost. */
+void pair_lossy(unsigned a, unsigned b);
+
+/** It does not recover, as is known: nothing more is asked of it. */
+void pair_give_up(unsigned a, unsigned b);
+
+/** Accidents are over. */
+void pairs_end(void);
+
+/** A host's interface closes. */
+void pairs_closed(unsigned host);
+
+/** Nothing that befell them is a reason to lose endpoints any more. */
+void pairs_healed(void);
+
+/** How long it takes after the last accident, at most, ns. */
+uint64_t pair_bound(const pair_t *pair);
+
+
+/* pace.c: how long operations stand still while there is a way */
+
+/** How long that may be, ns. */
+uint64_t pace_bound(const program_t *prog);
+
+/** After a poll: is there? */
+void pace_look(const inst_t *inst);
+
+/** An operation that has stood still until now goes on. */
+void pace_check(const op_t *op);
+
+
+/* end.c */
+
+/** All is healed: everything that was begun comes to its end, and the world
+ *  works as before. */
+void world_end(void);
 
 
 /* app.c: applications */

@@ -130,6 +130,7 @@ typedef struct sim_link {
     uint32_t ud_dup;            /**< repeated, */
     uint32_t ud_late;           /**< kept back for up to ud_late_ns, so that */
     uint64_t ud_late_ns;        /**< later ones overtake them */
+    uint8_t  mark;              /**< The driver's, means nothing here */
 
     uint64_t packets;           /**< That arrived at the other end */
     uint64_t bytes;             /**< Of these, with overhead */
@@ -197,6 +198,7 @@ typedef struct sim_conf {
 
     /* What the devices refuse (*) */
     uint64_t   post_fail_after; /**< So many posts until one fails; 0: never */
+    uint32_t   post_fail;       /**< Of a million posts that fail: 0 */
     uint64_t   qp_fail_after;   /**< The same for QP creation */
     uint32_t   qp_fail;         /**< Of a million QP creations that fail: 0 */
     uint32_t   connect_fail;    /**< Of a million vmp_port_qp_connect(): 0 */
@@ -222,6 +224,12 @@ typedef struct sim_conf {
      *  packets; may be NULL. (*) */
     void       (*executed)(void *arg, const sim_exec_t *exec);
     void       *executed_arg;
+
+    /** Called when a QP fails by itself, before its oldest request ends with
+     *  `status`; may be NULL. (*) */
+    void       (*failed)(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
+                         vmp_wc_status_t status);
+    void       *failed_arg;
 
     /** Called when an application is about to arm, before the port looks; may
      *  be NULL. What it makes happen (sim_step()) is not seen by what the
@@ -352,6 +360,13 @@ unsigned sim_port_pending(const vmp_port_t *port);
 /** Receive buffers posted and not used. */
 unsigned sim_port_srq_posted(const vmp_port_t *port, unsigned rail);
 
+/** Receive buffers that were posted and have not come back by a poll: also those
+ *  that QPs have taken, whose completions wait, or that were lost with a QP. */
+unsigned sim_port_srq_held(const vmp_port_t *port, unsigned rail);
+
+/** The link that datagrams of a control QP to a NIC take. */
+sim_link_t *sim_port_ud_link(const vmp_port_t *port, unsigned ud, unsigned nic);
+
 /** QPs alive. */
 unsigned sim_port_num_qps(const vmp_port_t *port);
 
@@ -433,6 +448,9 @@ uint64_t sim_port_helper_runs(const vmp_port_t *port);
 
 /** The QP at the other end, or NULL if there is none (any more). */
 vmp_port_qp_t *sim_qp_peer(const vmp_port_qp_t *qp);
+
+/** The link that it sends on; NULL: none. */
+sim_link_t *sim_qp_link(const vmp_port_qp_t *qp);
 
 /** Set `is_mute`; at its end it goes on at once. */
 void sim_qp_mute(vmp_port_qp_t *qp, int is_mute);

@@ -69,6 +69,8 @@ static void sim_qp_stop(vmp_port_qp_t *qp)
     sim_resp_drop(qp);
     if (qp->has_recv && sim_chance(sim_conf.srq_return)) {
         sim_cq_push(qp, 1, qp->recv.wr_id, VMP_WC_FLUSHED, 0);
+    } else {
+        qp->rail->lost += qp->has_recv;
     }
 
     qp->has_recv = 0;
@@ -112,6 +114,11 @@ int vmp_port_qp_rq_psn(const vmp_port_qp_t *qp, uint32_t *psn_p)
     *psn_p = qp->pub.expected_psn;
     return (sim_conf.no_rq_psn || qp->pub.is_stuck || !qp->is_connected) ?
            -1 : 0;
+}
+
+sim_link_t *sim_qp_link(const vmp_port_qp_t *qp)
+{
+    return qp->out;
 }
 
 void sim_qp_mute(vmp_port_qp_t *qp, int is_mute)

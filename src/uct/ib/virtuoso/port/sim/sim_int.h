@@ -246,6 +246,7 @@ typedef struct sim_rail {
     sim_ring_t rx;                  /* the same */
     sim_ring_t srq;                 /* of sim_recv_t */
     uint32_t   posted;              /* WRs not yet known complete to the user */
+    uint32_t   lost;                /* receive buffers, with QPs or completions */
     int        is_broken;           /* a CQ has overrun */
     uint32_t   ud_qpn[VMP_MAX_UD];
     uint32_t   spares[VMP_PORT_UD_SPARES];  /* names ways; 0: not made */
@@ -304,6 +305,8 @@ void sim_cq_purge(vmp_port_qp_t *qp);
 
 /* Datagrams */
 void sim_ud_arrive(sim_pkt_t *pkt);
+sim_link_t *sim_ud_link(const vmp_port_t *port, const sim_rail_t *rail,
+                        unsigned ud, const sim_nic_t *dst);
 
 
 /* QPs ---------------------------------------------------------------------- */

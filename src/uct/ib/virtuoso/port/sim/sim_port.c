@@ -437,6 +437,7 @@ static int sim_cq_poll(vmp_port_t *port, unsigned rail_index, int is_rx,
     while ((num < max) && (sim_ring_num(ring) > 0)) {
         cqe = sim_ring_at(ring, ring->tail++, sizeof(*cqe));
         if (cqe->qp == NULL) {
+            rail->lost += is_rx;
             continue;
         }
 
@@ -522,6 +523,20 @@ int vmp_port_srq_post(vmp_port_t *port, unsigned rail_index,
 unsigned sim_port_srq_posted(const vmp_port_t *port, unsigned rail)
 {
     return sim_ring_num(&port->rails[rail].srq);
+}
+
+unsigned sim_port_srq_held(const vmp_port_t *port, unsigned rail_index)
+{
+    const sim_rail_t *rail = &port->rails[rail_index];
+    const vmp_port_qp_t *qp;
+    unsigned num = sim_ring_num(&rail->srq) + sim_ring_num(&rail->rx) +
+                   rail->lost;
+
+    for (qp = port->qps; qp != NULL; qp = qp->next) {
+        num += (qp->rail == rail) && qp->has_recv;
+    }
+
+    return num;
 }
 
 uint64_t sim_port_helper_runs(const vmp_port_t *port)

@@ -196,6 +196,10 @@ void sim_qp_fail(vmp_port_qp_t *qp, vmp_wc_status_t status)
 
     sim_trace(SIM_QP_FMT " to ERR: %s", SIM_QP_ARG(qp),
               vmp_wc_status_str(status));
+    if ((qp->head != NULL) && (sim_conf.failed != NULL)) {
+        sim_conf.failed(sim_conf.failed_arg, qp, qp->head->wr_id, status);
+    }
+
     sim_qp_quiet(qp);
     qp->pub.state    = SIM_QP_ERR;
     qp->pub.err_time = sim.now;

@@ -44,13 +44,28 @@ static uint16_t sim_ud_sport(const vmp_port_t *port, const sim_rail_t *rail,
     return SIM_UD_SPORT(sim_mix(sim_mix(port->index + 1) + way));
 }
 
+sim_link_t *sim_ud_link(const vmp_port_t *port, const sim_rail_t *rail,
+                        unsigned ud, const sim_nic_t *dst)
+{
+    uint16_t sport = sim_ud_sport(port, rail, ud);
+
+    return (sport == 0) ? NULL :
+           sim_link(rail->nic->index, dst->index,
+                    sim_link_of(rail->nic->index, dst->index, sport));
+}
+
+sim_link_t *sim_port_ud_link(const vmp_port_t *port, unsigned ud, unsigned nic)
+{
+    return sim_ud_link(port, &port->rails[0], ud, &sim.nics[nic]);
+}
+
 void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
                        const vmp_rail_addr_t *dest, uint32_t remote_qpn,
                        const void *data, size_t length)
 {
     const sim_rail_t *rail = &port->rails[rail_index];
     sim_nic_t *dst         = sim_nic_of_addr(dest);
-    uint16_t sport         = sim_ud_sport(port, rail, ud);
+    sim_link_t *link;
     sim_pkt_t *pkt;
 
     sim_port_is_helper(port, "ctl_send");
@@ -64,7 +79,8 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
         return;
     }
 
-    if ((dst == NULL) || (sport == 0)) {
+    if ((dst == NULL) ||
+        ((link = sim_ud_link(port, rail, ud, dst)) == NULL)) {
         return;
     }
 
@@ -79,9 +95,7 @@ void vmp_port_ctl_send(vmp_port_t *port, unsigned rail_index, unsigned ud,
     pkt->mtu               = VMP_CTL_MAX_LEN;
     pkt->length            = length;
     pkt->data              = sim_alloc(length + 1);
-    pkt->link              = sim_link(rail->nic->index, dst->index,
-                                      sim_link_of(rail->nic->index, dst->index,
-                                                  sport));
+    pkt->link              = link;
     memcpy(pkt->data, data, length);
     sim_link_send(pkt, 0, NULL);
 }

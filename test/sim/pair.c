@@ -1,0 +1,365 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "oracle.h"
+#include "trace.h"
+
+#include "core/vmp_rma.h"
+
+#include "port/sim/sim.h"
+
+#include <stdlib.h>
+
+/*
+ * What befell each pair of hosts, and what may follow from it: which endpoints
+ * may be lost (R5, R8), and what is known not to work (expected.c). Whatever is
+ * excused is so for the two hosts concerned, and by one rule.
+ */
+#define PAIR_OWN_LOCAL   2              /* a local error ends the endpoint, */
+#define PAIR_OWN_REMOTE  1              /* the peer's when it comes again */
+
+#define PAIR_DEATHS      6
+
+/* ns, see pair_bound() */
+#define MSEC          1000000ull
+#define PAIR_BASE     (50 * MSEC)       /* polls, transfer, messages of control */
+#define PAIR_CONTROL  (2250 * MSEC)     /* back-off and an eighth, of both sides one
+                                           after the other */
+#define PAIR_REPAIR   (800 * MSEC)
+#define PAIR_REPAIR_MIN (20 * MSEC)
+#define PAIR_SETTLE   (300 * MSEC)      /* late-err twice, and no event */
+#define PAIR_IDLE     (1000 * MSEC)     /* between probes */
+#define PAIR_UD_LOSS  (400 * MSEC)      /* control's, by chance alone: a few */
+
+
+void pairs_init(void)
+{
+    unsigned num = world.prog->num_hosts;
+
+    world.pairs = calloc(num * num, sizeof(*world.pairs));
+}
+
+void pairs_cleanup(void)
+{
+    free(world.pairs);
+    world.pairs = NULL;
+}
+
+pair_t *pair_of(unsigned from, unsigned to)
+{
+    return &world.pairs[(from * world.prog->num_hosts) + to];
+}
+
+pair_t *pair_of_ep(const user_ep_t *ep)
+{
+    return pair_of(ep->inst->host->index, ep->target->host->index);
+}
+
+
+/* Accidents ---------------------------------------------------------------- */
+
+static int is_concerned(const fault_t *fault, unsigned a, unsigned b)
+{
+    int is_one = (fault->host == a) || (fault->host == b);
+
+    if ((fault->kind < FAULT_BREAK) && (fault->kind != FAULT_CTL_LOSS) &&
+        (fault->host == fault->peer)) {
+        return 1;
+    }
+
+    if ((fault->kind == FAULT_CTL_LOSS) ||
+        ((fault->kind >= FAULT_LATE_ERR) && (fault->kind < FAULT_STALL))) {
+        return 1;                       /* all devices */
+    }
+
+    return (fault->kind >= FAULT_STALL) ? is_one :
+           ((fault->host == a) && (fault->peer == b)) ||
+           ((fault->host == b) && (fault->peer == a));
+}
+
+/* So long that the peer's time may be over */
+static int is_long(const fault_t *fault)
+{
+    return fault->size >= (world.prog->params.peer_timeout_ns / 2);
+}
+
+/* For how long it takes all ways away, or the devices' word, ns */
+static uint64_t bad_time(const fault_t *fault)
+{
+    switch (fault->kind) {
+    case FAULT_ADDRESS:
+    case FAULT_NO_POST:
+    case FAULT_STUCK:
+        return UINT64_MAX / 2;
+    case FAULT_LATE_ERR:
+    case FAULT_LATE_LAST:
+    case FAULT_NO_LAST:
+        return fault->size + PAIR_SETTLE;
+    case FAULT_UNPLUG:
+    case FAULT_KILL:
+    case FAULT_BLACKOUT:
+    case FAULT_OUTAGE:
+    case FAULT_CTL_LOSS:
+    case FAULT_CTL_HOLE:
+    case FAULT_RNR:
+    case FAULT_STALL:
+    case FAULT_HELPER:
+    case FAULT_FREEZE:
+        return fault->size;
+    default:
+        return 0;
+    }
+}
+
+static void pair_accident_one(pair_t *pair, const fault_t *fault)
+{
+    uint64_t bad = world_now() + bad_time(fault);
+
+    pair->happened  |= 1ull << fault->kind;
+    pair->num_deaths += (fault->kind >= FAULT_BREAK) &&
+                        (fault->kind <= FAULT_STUCK) &&
+                        (pair->num_deaths < PAIR_DEATHS);
+    pair->bad_until  = (bad > pair->bad_until) ? bad : pair->bad_until;
+    pair->good_since = (bad > world_now()) ? 0 : pair->good_since;
+    switch (fault->kind) {
+    case FAULT_OUTAGE:
+    case FAULT_STUCK:
+        pair->may_fail = 1;
+        break;
+    case FAULT_NO_QP:
+    case FAULT_NO_CONNECT:
+        pair->may_not_begin = 1;
+        break;
+    default:
+        /* who does not answer at all cannot be told from who is not there */
+        pair->may_not_begin |= is_long(fault);
+        break;
+    }
+}
+
+void pair_accident(const fault_t *fault)
+{
+    unsigned a, b;
+
+    for (a = 0; a < world.prog->num_hosts; ++a) {
+        for (b = 0; b < world.prog->num_hosts; ++b) {
+            if (is_concerned(fault, a, b)) {
+                pair_accident_one(pair_of(a, b), fault);
+            }
+        }
+    }
+}
+
+
+/* What may be -------------------------------------------------------------- */
+
+int pair_excuses(pair_t *pair, const char *rule)
+{
+    return world.prog->is_faulty && expected_failure(pair->happened, rule);
+}
+
+int pair_may_fail(const user_ep_t *ep)
+{
+    unsigned from = ep->inst->host->index;
+    unsigned to   = ep->target->host->index;
+    pair_t *pair  = pair_of(from, to);
+
+    if (pair->may_fail || ep->target->is_closed || ep->inst->is_closed ||
+        (pair->may_not_begin && !ep->was_up) || (ep->blame >= PAIR_OWN_LOCAL)) {
+        return 1;
+    }
+
+    if (pair_excuses(pair, "failure")) {
+        /* a connection is lost for both */
+        pair->may_fail             = 1;
+        pair_of(to, from)->may_fail = 1;
+    }
+
+    return pair->may_fail;
+}
+
+/* The message of an endpoint that is gone, by its SN; or NULL */
+static op_t *find_orphan(const vmp_conn_t *conn, const vmp_wr_t *wr)
+{
+    unsigned i;
+    op_t *op;
+
+    for (i = 0; i < world.num_ops; ++i) {
+        op = world.ops[i];
+        if ((op->type >= ACT_AM_SHORT) && (op->type <= ACT_AM_ZCOPY) &&
+            !op->ep->is_open && (op->ep->inst->iface == conn->iface) &&
+            (op->peer_conn == conn->peer_conn) &&
+            (op->peer_incarn == conn->peer_incarn) &&
+            (op->sn == (uint32_t)wr->sn)) {
+            return op;
+        }
+    }
+
+    return NULL;
+}
+
+/* A QP fails by itself: is an operation to blame, and whose (R8)? */
+void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
+                    vmp_wc_status_t status)
+{
+    vmp_path_t *path = inspect_path(qp);
+    uint8_t blame    = (status == VMP_WC_LOC_ERR) ? PAIR_OWN_LOCAL :
+                                                    PAIR_OWN_REMOTE;
+    const vmp_wr_t *wr;
+    user_ep_t *ep;
+    op_t *op;
+
+    (void)arg;
+    if ((path == NULL) || (status < VMP_WC_LOC_ERR) ||
+        (status > VMP_WC_REM_OP)) {
+        return;
+    }
+
+    wr = &path->ring[wr_id & path->mask];
+    ep = (user_ep_t*)(vmp_wr_is_chunk(wr->kind) ?
+                      ((const vmp_op_t*)wr->comp)->ep : wr->ep);
+    if ((ep != NULL) && !vmp_wr_is_ctrl(wr->kind)) {
+        ep->blame += blame;
+        trace("  %s had the request that failed: %s", ep_str(ep),
+              vmp_wc_status_str(status));
+    } else if (wr->kind == VMP_WR_AM) {
+        op = find_orphan(path->conn, wr);
+        if ((op != NULL) && ((op->blame += blame) >= PAIR_OWN_LOCAL)) {
+            op->state = OP_ORPHAN;
+        }
+    }
+}
+
+void pair_lossy(unsigned a, unsigned b)
+{
+    pair_of(a, b)->is_lossy = 1;
+    pair_of(b, a)->is_lossy = 1;
+}
+
+void pair_give_up(unsigned a, unsigned b)
+{
+    trace("h%u and h%u do not recover, as is known", a, b);
+    pair_of(a, b)->is_stuck = 1;
+    pair_of(b, a)->is_stuck = 1;
+    world.hosts[a].is_stuck = 1;
+    world.hosts[b].is_stuck = 1;
+}
+
+static void pair_backlog(unsigned from, unsigned to)
+{
+    pair_t *pair = pair_of(from, to);
+    uint64_t now = world_now();
+    uint64_t end;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_links; ++i) {
+        end = sim_link(from, to, i)->busy_until;
+        if ((end > now) && ((end - now) > pair->backlog)) {
+            pair->backlog              = end - now;
+            pair_of(to, from)->backlog = end - now;
+        }
+    }
+}
+
+void pairs_end(void)
+{
+    unsigned from, to;
+
+    for (from = 0; from < world.prog->num_hosts; ++from) {
+        for (to = 0; to < world.prog->num_hosts; ++to) {
+            pair_backlog(from, to);
+        }
+    }
+}
+
+void pairs_closed(unsigned host)
+{
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        pair_of(i, host)->has_closed = 1;
+        pair_of(host, i)->has_closed = 1;
+    }
+}
+
+void pairs_healed(void)
+{
+    unsigned num = world.prog->num_hosts * world.prog->num_hosts;
+    unsigned i;
+
+    for (i = 0; i < num; ++i) {
+        /* that QP may not have been used since */
+        world.pairs[i].may_fail      = (world.pairs[i].happened >>
+                                        FAULT_STUCK) & 1;
+        world.pairs[i].may_not_begin = 0;
+    }
+}
+
+
+/* How long it may take ----------------------------------------------------- */
+
+/*
+ * From the end of the last accident on, by the timers of who may have to run out.
+ * Nothing is lost any more.
+ *
+ *   device   RC repeats once more; or, if the peer's QP is gone and silent, until
+ *            it gives up
+ *   control  its last repetition may just have been lost
+ *   repair   the last try to bring a path up may just have failed
+ *   settle   QPs that go to ERR late, and do not say so
+ */
+#define BIT(_kind)    (1ull << FAULT_##_kind)
+
+/* Both control and paths do not get through */
+#define PAIR_OF_LINKS (BIT(CUT) | BIT(ONE_WAY) | BIT(FLAP) | BIT(SLOW) | \
+                       BIT(DELAY) | BIT(LOSS) | BIT(TWICE) | BIT(LATE) | \
+                       BIT(BLACKOUT) | BIT(OUTAGE) | BIT(UNPLUG) | \
+                       BIT(ADDRESS) | BIT(KILL))
+#define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_HOLE) | \
+                       BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
+                       BIT(NO_CONNECT))
+#define PAIR_OF_MAKE  (PAIR_OF_LINKS | BIT(NO_QP) | BIT(NO_CONNECT) | \
+                       BIT(NO_POST))
+#define PAIR_OF_DEATH (BIT(LATE_ERR) | BIT(LATE_LAST) | BIT(NO_LAST) | \
+                       BIT(STUCK))
+
+/* The device's timeout */
+static uint64_t device_timeout(void)
+{
+    return 4096ull << world.prog->params.port.timeout;
+}
+
+/* Before a path is brought up again that has died so often: twice, since who waits
+ * looks as often as he waits for the peer */
+static uint64_t backoff(const pair_t *pair)
+{
+    uint64_t time = (2 * PAIR_REPAIR_MIN) << pair->num_deaths;
+
+    return (pair->num_deaths == 0) ? 0 :
+           (time < PAIR_REPAIR) ? time : PAIR_REPAIR;
+}
+
+uint64_t pair_bound(const pair_t *pair)
+{
+    const vmp_port_params_t *port = &world.prog->params.port;
+    uint64_t happened             = pair->happened;
+    uint64_t bound                = PAIR_BASE + device_timeout();
+
+    bound += (happened != 0) ? device_timeout() * port->retry_count : 0;
+    bound += (happened & PAIR_OF_CTL) ? PAIR_CONTROL :
+             (world.prog->ud_loss > 0) ? PAIR_UD_LOSS : 0;
+    bound += (happened & PAIR_OF_MAKE) ? PAIR_REPAIR : backoff(pair);
+    bound += (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
+    bound += (happened & BIT(OUTAGE)) ? PAIR_IDLE : 0;
+    bound += 2 * pair->backlog;
+    if (pair->has_closed && ((happened & PAIR_OF_CTL) ||
+                             (world.prog->ud_loss > 0))) {
+        /* its last words may have been lost: nobody is there to answer */
+        bound += world.prog->params.peer_timeout_ns;
+    }
+
+    return bound;
+}
