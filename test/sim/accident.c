@@ -335,7 +335,7 @@ static void accident_new_address(host_t *host)
         inst = world.hosts[i].inst;
         if ((inst != NULL) && (i != host->index) &&
             !accident_is_connected(inst, host->inst)) {
-            world.cause[i][host->index] = 1;
+            pair_give_up(i, host->index);
         }
     }
 }

@@ -115,8 +115,8 @@ static uint32_t between(uint32_t min, uint32_t max,
     return (value < min) ? min : (value > max) ? max : value;
 }
 
-/* What a peer has to wait for, however long it takes (R5): a process that does not
- * run, control that is not heard while paths carry */
+/* What a peer has to wait for, however long it takes (R5): a process that does
+ * not run, control that is not heard while paths carry */
 static int may_be_long(fault_kind_t kind)
 {
     return (kind == FAULT_STALL) || (kind == FAULT_HELPER) ||

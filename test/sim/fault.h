@@ -19,9 +19,9 @@
  * Links are those between a host and a peer; those of everybody if these two
  * are the same.
  *
- * All that takes paths away is over within FAULT_WINDOW, which is shorter than a
- * peer is waited for: no endpoint may fail by it (R5). What only makes a process
- * stand still, or control deaf, may last for longer.
+ * All that takes paths away is over within FAULT_WINDOW, which is shorter than
+ * a peer is waited for: no endpoint may fail by it (R5). What only makes a
+ * process stand still, or control deaf, may last for longer.
  */
 #define FAULT_WINDOW  2200000000ull     /* ns */
 #define FAULT_MAX     24                /* of a program */

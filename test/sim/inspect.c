@@ -295,12 +295,13 @@ static unsigned path_bufs(const vmp_path_t *path)
     return num;
 }
 
-/* All paths that either side wanted carry, and have shown it. What devices refused
- * from the beginning on need not be there. */
+/* All paths that either side wanted carry, and have shown it. What devices
+ * refused from the beginning on need not be there. */
 static int inspect_conn_paths(const vmp_conn_t *conn, const vmp_conn_t *peer,
                               const pair_t *pair)
 {
-    unsigned want   = (conn->want_sent || peer->want_sent) ? conn->num_paths : 1;
+    unsigned want   = (conn->want_sent || peer->want_sent) ?
+                      conn->num_paths : 1;
     int may_miss    = (pair->happened & ((1ull << FAULT_NO_QP) |
                                          (1ull << FAULT_NO_CONNECT))) != 0;
     uint64_t up     = conn->up_mask & peer->up_mask;
@@ -440,9 +441,10 @@ void inspect_idle(inst_t *inst)
                  "leak", "host %u: %u of %u send buffers free, %u posted",
                  host, iface->tx_bufs.num_free, iface->tx_bufs.total, bufs);
     oracle_check((iface->rx.pool.num_free + rail->srq_posted +
-                  rail->rx_held) == iface->rx.pool.total, "leak", "host %u: %u of %u receive "
-                 "buffers free, %u posted", host, iface->rx.pool.num_free,
-                 iface->rx.pool.total, rail->srq_posted);
+                  rail->rx_held) == iface->rx.pool.total, "leak",
+                 "host %u: %u of %u receive buffers free, %u posted", host,
+                 iface->rx.pool.num_free, iface->rx.pool.total,
+                 rail->srq_posted);
     oracle_check((rail->srq_posted + rail->srq_batch) > rail->srq_depth,
                  "leak", "host %u: %u receive buffers posted of %u", host,
                  rail->srq_posted, rail->srq_depth);

@@ -12,6 +12,7 @@
  *
  *   VMP_TEST_SEED    the first seed; "random" for a fresh one [1]
  *   VMP_TEST_ROUNDS  how many programs [10000, with sanitizers 1500]
+ *   VMP_TEST_SECONDS go on with the seeds that follow for so long
  *   VMP_SIM_SEED     this program alone
  *   VMP_SIM_TRACE    1: what its applications do and see; 2: every packet, too;
  *                    3: the core's debug log, too
@@ -145,13 +146,16 @@ static int main_one(void)
 
 static int main_many(uint64_t first, uint64_t rounds)
 {
+    uint64_t seconds = vmp_check_env("VMP_TEST_SECONDS", 0);
+    time_t end       = time(NULL) + seconds;
     uint64_t i;
 
-    printf("%s: seeds %lu to %lu\n", driver.name, (unsigned long)first,
-           (unsigned long)(first + rounds - 1));
+    printf("%s: seeds %lu to %lu%s\n", driver.name, (unsigned long)first,
+           (unsigned long)(first + rounds - 1),
+           (seconds > 0) ? " and further" : "");
     fflush(stdout);
     main_is_many = 1;
-    for (i = 0; i < rounds; ++i) {
+    for (i = 0; (i < rounds) || (time(NULL) < end); ++i) {
         program_make(&main_prog, first + i, driver.is_faulty);
         world_run(&main_prog);
         program_free(&main_prog);
@@ -162,7 +166,7 @@ static int main_many(uint64_t first, uint64_t rounds)
         return ORACLE_EXIT;
     }
 
-    printf("%s: ok, %lu programs\n", driver.name, (unsigned long)rounds);
+    printf("%s: ok, %lu programs\n", driver.name, (unsigned long)i);
     return 0;
 }
 

@@ -83,8 +83,8 @@ random() {
     local rounds=$programs
 
     [ "$(basename "$1")" = sim_core ] || rounds=$((2 * programs))
-    VMP_TEST_SEED=1 VMP_TEST_ROUNDS=$rounds VMP_SIM_SHRINK=0 \
-        timeout "$seconds" "$1"
+    VMP_TEST_SEED=1 VMP_TEST_ROUNDS=$rounds VMP_TEST_SECONDS=0 \
+        VMP_SIM_SHRINK=0 timeout "$seconds" "$1"
 }
 
 run() {

@@ -9,9 +9,9 @@
 #include "port/sim/sim.h"
 
 /*
- * Time while something lasts: if one path between two hosts carries all the time,
- * and control does, then nothing stands still for long, whatever befalls the other
- * paths.
+ * Time while something lasts: if one path between two hosts carries all the
+ * time, and control does, then nothing stands still for long, whatever befalls
+ * the other paths.
  */
 #define PACE_BASE  100000000ull         /* ns: transfer, messages of control */
 

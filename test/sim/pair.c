@@ -25,9 +25,9 @@
 
 /* ns, see pair_bound() */
 #define MSEC          1000000ull
-#define PAIR_BASE     (50 * MSEC)       /* polls, transfer, messages of control */
-#define PAIR_CONTROL  (2250 * MSEC)     /* back-off and an eighth, of both sides one
-                                           after the other */
+#define PAIR_BASE     (50 * MSEC)       /* polls, transfer, datagrams */
+#define PAIR_CONTROL  (2250 * MSEC)     /* back-off and an eighth, of both sides
+                                           one after the other */
 #define PAIR_REPAIR   (800 * MSEC)
 #define PAIR_REPAIR_MIN (20 * MSEC)
 #define PAIR_SETTLE   (300 * MSEC)      /* late-err twice, and no event */
@@ -148,6 +148,8 @@ void pair_accident(const fault_t *fault)
         for (b = 0; b < world.prog->num_hosts; ++b) {
             if (is_concerned(fault, a, b)) {
                 pair_accident_one(pair_of(a, b), fault);
+                world.hosts[a].is_hurt = 1;
+                world.hosts[b].is_hurt = 1;
             }
         }
     }
@@ -302,11 +304,11 @@ void pairs_healed(void)
 /* How long it may take ----------------------------------------------------- */
 
 /*
- * From the end of the last accident on, by the timers of who may have to run out.
+ * From the end of the last accident on, by whose timers may have to run out.
  * Nothing is lost any more.
  *
- *   device   RC repeats once more; or, if the peer's QP is gone and silent, until
- *            it gives up
+ *   device   RC repeats once more; or, if the peer's QP is gone and silent,
+ *            until it gives up
  *   control  its last repetition may just have been lost
  *   repair   the last try to bring a path up may just have failed
  *   settle   QPs that go to ERR late, and do not say so
@@ -332,8 +334,8 @@ static uint64_t device_timeout(void)
     return 4096ull << world.prog->params.port.timeout;
 }
 
-/* Before a path is brought up again that has died so often: twice, since who waits
- * looks as often as he waits for the peer */
+/* Before a path is brought up again that has died so often: twice, since control
+ * looks at it when it repeats itself */
 static uint64_t backoff(const pair_t *pair)
 {
     uint64_t time = (2 * PAIR_REPAIR_MIN) << pair->num_deaths;
@@ -345,10 +347,16 @@ static uint64_t backoff(const pair_t *pair)
 uint64_t pair_bound(const pair_t *pair)
 {
     const vmp_port_params_t *port = &world.prog->params.port;
+    unsigned index                = pair - world.pairs;
     uint64_t happened             = pair->happened;
     uint64_t bound                = PAIR_BASE + device_timeout();
 
-    bound += (happened != 0) ? device_timeout() * port->retry_count : 0;
+    /* also of others, whose dead paths hold what all share: CQ slots */
+    if (world.hosts[index / world.prog->num_hosts].is_hurt ||
+        world.hosts[index % world.prog->num_hosts].is_hurt) {
+        bound += device_timeout() * port->retry_count;
+    }
+
     bound += (happened & PAIR_OF_CTL) ? PAIR_CONTROL :
              (world.prog->ud_loss > 0) ? PAIR_UD_LOSS : 0;
     bound += (happened & PAIR_OF_MAKE) ? PAIR_REPAIR : backoff(pair);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PROG_START  2000ull             /* ns */
+#define PROG_LONG_RNR 20                /* 10 ms */
 #define MB          1000000ull          /* bytes */
 
 
@@ -399,6 +400,12 @@ void program_sort_faults(program_t *prog)
     for (i = 0; i < prog->num_faults; ++i) {
         if ((faults[i].time + faults[i].size) > prog->end) {
             prog->end = faults[i].time + faults[i].size;
+        }
+
+        if ((faults[i].size > FAULT_WINDOW) &&
+            (prog->params.port.min_rnr_timer < PROG_LONG_RNR)) {
+            /* who does not poll for so long is asked not so often */
+            prog->params.port.min_rnr_timer = PROG_LONG_RNR;
         }
     }
 }

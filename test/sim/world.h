@@ -176,6 +176,7 @@ struct host {
     unsigned          num_busy;         /* Refused sleep, one after another */
     uint8_t           close_mask;       /* Slots to close in a callback */
     uint8_t           is_stuck;         /* In a pair that is */
+    uint8_t           is_hurt;          /* An accident concerned it */
 };
 
 
@@ -185,7 +186,7 @@ struct pair {
                                            fault_kind_t */
     uint64_t bad_until;                 /* ns: what befell them takes more than
                                            some paths */
-    uint64_t good_since;                /* ns: one path carries all the time, and
+    uint64_t good_since;                /* ns: a path carries all the time, and
                                            so does control; 0: not now */
     uint64_t backlog;                   /* ns: of the links, at the end */
     uint8_t  num_deaths;                /* Accidents that kill a QP */
@@ -219,7 +220,7 @@ typedef struct world {
     uint64_t        healed;             /* When the last accident ended, ns */
     unsigned        num_failed;         /* Endpoints */
     int             is_strict;          /* Who lost messages must know by now */
-    int             is_timed;           /* It matters how long something takes */
+    int             is_timed;           /* It matters how long it takes */
     uint64_t        steps;
     int             is_ending;          /* All healed: everything completes */
 } world_t;

@@ -121,7 +121,7 @@ static int sim_post_check(vmp_port_qp_t *qp, unsigned num_sge)
     sim_port_is_app("post");
     if (!sim_qp_is_live(qp, "post") ||
         sim_fail_after(&sim_conf.post_fail_after) ||
-        sim_chance(sim_conf.post_fail)) {
+        ((qp->pub.state == SIM_QP_RTS) && sim_chance(sim_conf.post_fail))) {
         return -1;
     }
 
