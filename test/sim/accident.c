@@ -336,6 +336,8 @@ static void accident_new_address(host_t *host)
         if ((inst != NULL) && (i != host->index) &&
             !accident_is_connected(inst, host->inst)) {
             pair_give_up(i, host->index);
+            pair_of(i, host->index)->may_fail = 1;
+            pair_of(host->index, i)->may_fail = 1;
         }
     }
 }

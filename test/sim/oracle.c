@@ -112,9 +112,11 @@ static void check_flush(const op_t *flush)
             break;
         }
 
-        /* flushes are of the connection, which endpoints share */
+        /* flushes are of the connection, which endpoints share; but what failed
+         * by itself is said to its endpoint */
         if ((op != flush) && op->ep->is_open &&
-            (op->ep->ep.conn == ep->ep.conn)) {
+            (op->ep->ep.conn == ep->ep.conn) &&
+            ((op->ep == ep) || (op->ep->ep.fault == VMP_OK))) {
             check_flushed(op, flush);
         }
     }

@@ -226,6 +226,8 @@ void vmp_conn_update_tx_path(vmp_conn_t *conn)
         conn->is_pinned = 0;
         if (conn->outstanding > 0) {
             conn->block |= VMP_BLOCK_FENCE;
+            /* what waits in line came behind the fence, too */
+            conn->is_held = !vmp_list_is_empty(&conn->ops);
         }
     }
 

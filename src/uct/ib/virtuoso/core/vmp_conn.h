@@ -41,6 +41,8 @@ struct vmp_conn {
     uint8_t           num_paths;        /**< Agreed; 0: not yet */
     uint8_t           is_pinned;        /**< Fence: stay on tx_path until its
                                              tail passes pin_pos */
+    uint8_t           is_held;          /**< A pin was lost: chunks wait until
+                                             nothing is in flight */
     uint8_t           want_sent;        /**< Asked for more paths */
     uint8_t           is_bulk;          /**< Last bcopy was spread */
     uint8_t           is_filled;        /**< Chunks wait for windows to open */

@@ -35,6 +35,7 @@ typedef struct vmp_ep {
     struct vmp_ep  *ready_prev;
     uint8_t        is_waiting;
     uint8_t        is_failed;           /**< ep_failed was called */
+    uint64_t       fault_sn;            /**< Messages behind will not come */
     vmp_status_t   fault;               /**< An operation of its own failed: it
                                              will be called */
 } vmp_ep_t;

@@ -89,7 +89,8 @@ vmp_fault_where(const vmp_wr_t *wr, char *buf, size_t max)
     return buf;
 }
 
-void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
+void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, uint64_t sn,
+                     vmp_status_t status)
 {
     if ((ep == NULL) || (ep->fault != VMP_OK) || ep->is_failed ||
         (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
@@ -97,6 +98,7 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
     }
 
     ep->fault    = status;
+    ep->fault_sn = sn;
     conn->block |= VMP_BLOCK_FAULT;
     ++conn->num_faults;
     ++conn->iface->counters.eps_failed;
@@ -104,12 +106,43 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
     vmp_list_add_once(&conn->iface->faulty, &conn->faulty);
 }
 
-/* Whether later messages of the same endpoint are on other paths, where nobody can
- * call them back */
-static int vmp_fault_is_overtaken(const vmp_conn_t *conn, const vmp_wr_t *wr)
+static const vmp_ep_t *vmp_fault_ep(const vmp_wr_t *wr)
+{
+    return vmp_wr_is_chunk(wr->kind) ? ((const vmp_op_t*)wr->comp)->ep : wr->ep;
+}
+
+/* What its endpoint posted behind it on the same path may not overtake it: a fence
+ * may have relied on the order of one queue (R3). Return the first message of
+ * these, UINT64_MAX: there is none. */
+static uint64_t vmp_fault_refuse(vmp_path_t *path, uint32_t pos)
+{
+    const vmp_ep_t *ep = vmp_fault_ep(&path->ring[pos & path->mask]);
+    uint64_t sn        = UINT64_MAX;
+    vmp_wr_t *wr;
+
+    for (; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if (vmp_wr_is_ctrl(wr->kind) || (vmp_fault_ep(wr) != ep) ||
+            ((ep == NULL) && (wr->refusals != VMP_WR_FAILED))) {
+            continue;
+        }
+
+        wr->refusals = VMP_WR_FAILED;
+        if ((wr->kind == VMP_WR_AM) && (wr->sn < sn)) {
+            sn = wr->sn;
+        }
+    }
+
+    return sn;
+}
+
+/* Whether later messages of an endpoint are on other paths, where nobody can call
+ * them back */
+static int vmp_fault_is_overtaken(const vmp_conn_t *conn, const vmp_ep_t *ep,
+                                  uint64_t sn)
 {
     const vmp_path_t *path;
-    const vmp_wr_t *other;
+    const vmp_wr_t *wr;
     uint32_t pos;
     unsigned i;
 
@@ -120,9 +153,8 @@ static int vmp_fault_is_overtaken(const vmp_conn_t *conn, const vmp_wr_t *wr)
         }
 
         for (pos = path->tail; pos != path->head; ++pos) {
-            other = &path->ring[pos & path->mask];
-            if ((other->kind == VMP_WR_AM) && (other->ep == wr->ep) &&
-                ((int64_t)(other->sn - wr->sn) > 0)) {
+            wr = &path->ring[pos & path->mask];
+            if ((wr->kind == VMP_WR_AM) && (wr->ep == ep) && (wr->sn > sn)) {
                 return 1;
             }
         }
@@ -137,6 +169,8 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
     vmp_wr_t *wr = &path->ring[pos & path->mask];
     char str[VMP_PATH_STR_MAX];
     char where[VMP_FAULT_WHERE_MAX];
+    const vmp_ep_t *ep;
+    uint64_t sn;
 
     if (!vmp_fault_is_own(wr, status)) {
         return 0;
@@ -148,11 +182,14 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
               vmp_fault_where(wr, where, sizeof(where)),
               vmp_wc_status_str(status), vendor_err,
               vmp_fault_str(status));
-    if ((wr->kind == VMP_WR_AM) && vmp_fault_is_overtaken(path->conn, wr)) {
+    ep = vmp_fault_ep(wr);
+    sn = vmp_fault_refuse(path, pos);
+    if (vmp_fault_is_overtaken(path->conn, ep, sn)) {
         /* the peer gets messages behind a gap that it does not see (R1) */
         vmp_conn_fail(path->conn, VMP_ERR_CONNECTION_RESET);
     } else {
-        vmp_fault_begin(path->conn, wr->ep, VMP_ERR_CONNECTION_RESET);
+        vmp_fault_begin(path->conn, (vmp_ep_t*)ep, sn,
+                        VMP_ERR_CONNECTION_RESET);
     }
 
     return 1;
@@ -160,14 +197,9 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
 
 int vmp_fault_is_refused(const vmp_wr_t *wr)
 {
-    const vmp_ep_t *ep = wr->ep;
-
-    if (vmp_wr_is_chunk(wr->kind)) {
-        ep = ((const vmp_op_t*)wr->comp)->ep;
-    }
-
     return (wr->refusals == VMP_WR_FAILED) ||
-           ((ep != NULL) && (ep->fault != VMP_OK));
+           ((wr->kind == VMP_WR_AM) && (wr->ep != NULL) &&
+            (wr->ep->fault != VMP_OK) && (wr->sn > wr->ep->fault_sn));
 }
 
 void vmp_fault_end(vmp_conn_t *conn)

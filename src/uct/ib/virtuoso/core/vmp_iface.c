@@ -495,7 +495,8 @@ vmp_status_t vmp_iface_flush(vmp_iface_t *iface)
     unsigned i;
 
     if (iface->outstanding == 0) {
-        return VMP_OK;
+        /* who lost something by a fault of its own hears of that first */
+        return vmp_list_is_empty(&iface->faulty) ? VMP_OK : VMP_INPROGRESS;
     }
 
     for (i = 0; i < iface->num_rails; ++i) {

@@ -71,6 +71,7 @@ void vmp_replay_begin(vmp_path_t *path)
 static void vmp_replay_end(vmp_path_t *path)
 {
     --path->conn->replays;
+    vmp_rma_kick(path->conn);
     vmp_list_del(&path->draining);
     vmp_path_free(path);
 }

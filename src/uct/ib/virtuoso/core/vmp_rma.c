@@ -176,6 +176,14 @@ static vmp_path_t *vmp_op_path(const vmp_op_t *op, size_t length)
         return NULL;
     }
 
+    if (vmp_unlikely(conn->is_held)) {
+        if ((conn->busy_mask != 0) || (conn->replays > 0)) {
+            return NULL;
+        }
+
+        conn->is_held = 0;
+    }
+
     if (vmp_conn_is_spread(conn, op->length)) {
         path = vmp_conn_spread(conn, length);
         if (path == NULL) {
