@@ -29,10 +29,29 @@ heal()
     all heal
 }
 
-# have TEXT WHAT
+# have TEXT WHAT: a fact that begins so, or what is wrong
 have()
 {
     grep -qE "^fact: $1" "$OUT/facts" || problem "$2"
+}
+
+# both NAME: in this crossing all requests end, and each side's rq_psn is the number
+# of packets in its memory; one more if the short second request got through, which
+# goes where the first one began
+both()
+{
+    local side wr executed psn
+
+    for side in 0 1; do
+        for wr in 1 2; do
+            have "$1: side $side, WR $wr: .* after " \
+                "$1: request $wr of side $side does not end"
+        done
+        read -r executed psn < <(sed -nE "s/^fact: $1: side $side, packets \
+executed ([0-9]+), rq_psn ([0-9]+)\$/\1 \2/p" "$OUT/facts") || executed=-2
+        [ "$executed" = "${psn:-}" ] || [ "$((executed + 1))" = "${psn:-}" ] ||
+            problem "$1: side $side executed $executed packets, rq_psn ${psn:-?}"
+    done
 }
 
 lab_start
@@ -62,10 +81,49 @@ while IFS= read -r -t 170 line <&3; do
 done
 wait "$facts_pid" || true
 grep -qx PASS "$OUT/facts" || { show "$OUT/server"; fail "vmp_facts fails"; }
-have 'modify to ERR, QP with an SRQ, idle: last WQE reached' \
-    "LAST_WQE_REACHED does not come"
+
+# The barrier (R6): LAST_WQE_REACHED, however a QP came to its end
+last='last WQE reached'
+have "modify to ERR, QP with an SRQ, idle: $last" "no $last after modify to ERR"
+have "QP that failed by its own retries: $last" \
+    "no $last of a QP that failed by its own retries"
+have "responder that refused it: $last; state ERR" \
+    "a responder that refuses does not go to ERR, or does not say so"
+have "requester that was refused: $last" "no $last of a requester that was refused"
+
+# Nothing takes effect behind it, and rq_psn tells what did (R7)
 have 'rq_psn in ERR fits memory in 8 of 8 at once, 8 at the end' \
     "rq_psn does not say what was executed"
 have 'packets executed after modify to ERR returned: 0 in' \
     "a responder goes on in ERR"
+
+# The failure of one side is silence to the other, which ends by itself
+have 'write to a QP that is in ERR: transport retry counter exceeded' \
+    "a write to a QP in ERR does not end by its retries"
+have 'write to a QP that is destroyed: transport retry counter exceeded' \
+    "a write to a QP that is destroyed does not end by its retries"
+have 'the writer sees: transport retry counter exceeded' \
+    "a long write that was cut short does not end by its retries"
+have 'write with a wrong key: remote access error' \
+    "a refused write does not end with an access error"
+
+# A buffer is lost at most, and completions are not: they are drained before destroy
+have 'message half there: the sender sees ' "no end of a message that was half there"
+have 'message half there: the receiver sees (nothing|.* after)' \
+    "nothing is known of the receiver of a message that was half there"
+have 'of 8 buffers [78] could be used afterwards' \
+    "more than one receive buffer is lost with a QP"
+have 'of 4 completions not polled, after RESET there are 4' \
+    "RESET purges the CQ: say so in docs/protocol.md"
+have 'of 4 arrivals not polled, after destroy there are 4' \
+    "destroy purges the CQ: say so in docs/protocol.md"
+
+# Recycled at once they would meet late packets within the quarantine, too
+have 'QP made and destroyed 16 times: 0 times' "QP numbers are used again at once"
+
+# Both sides at a time
+both 'one side to ERR'
+both 'both to ERR'
+both 'wrong key on side 0'
+both 'links cut'
 lab_end
