@@ -153,6 +153,7 @@ static void accident_link_conf(sim_link_t *link, unsigned index)
     link->ud_late_ns = prog->ud_jitter;
     if (world.is_ending && prog->is_faulty) {
         /* from now on it is known how long things take */
+        link->queue   = 0;
         link->loss    = 0;
         link->ud_loss = 0;
     }
