@@ -23,7 +23,7 @@
 #define VMP_WATCH_MAX        (1000 * VMP_WATCH_MSEC)
 #define VMP_WATCH_IDLE       (1000 * VMP_WATCH_MSEC)
 #define VMP_WATCH_PROBE_MIN  (2 * VMP_WATCH_MSEC)
-#define VMP_WATCH_PROBE_MAX  (50 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PROBE_NEW  (250 * VMP_WATCH_MSEC)
 #define VMP_WATCH_PING       (100 * VMP_WATCH_MSEC)
 #define VMP_WATCH_PONG       (5 * VMP_WATCH_MSEC)
 #define VMP_WATCH_ALONE      (20 * VMP_WATCH_MSEC)
@@ -86,15 +86,23 @@ uint64_t vmp_watch_limit(const vmp_path_t *path)
                          iface->params.suspect_ns);
 }
 
-/* How long the first request of a new path may take: its work has not begun, so
- * this is no loss but of a try */
+/* How long the first request of a new path may take: as long as what other paths
+ * may have put in front of it. Its work has not begun, so this is no loss but of a
+ * try; and a path that never carried is not missed for long. */
 static uint64_t vmp_watch_probe_limit(const vmp_path_t *path)
 {
-    uint64_t limit = vmp_watch_max(vmp_watch_limit(path) * 2,
-                                   VMP_WATCH_PROBE_MIN);
+    const vmp_conn_t *conn     = path->conn;
+    const vmp_watch_est_t *est = &conn->est;
+    uint64_t limit             = est->srtt + (4ull * est->rttvar);
 
-    limit = vmp_watch_min(limit, VMP_WATCH_PROBE_MAX);
-    return limit << vmp_watch_min(path->conn->probe_fails[path->index], 4);
+    if (est->is_bulk_known) {
+        limit += (uint64_t)conn->iface->path_window * est->byte_ps / 1000;
+    }
+
+    limit = vmp_watch_max(limit * 4, (path->epoch == 1) ? VMP_WATCH_PROBE_NEW :
+                                                          VMP_WATCH_PROBE_MIN);
+    return vmp_watch_min(limit << vmp_watch_min(conn->probe_fails[path->index],
+                                                4), VMP_WATCH_MAX);
 }
 
 static void vmp_watch_sample(vmp_path_t *path, uint64_t time)
@@ -118,8 +126,9 @@ static void vmp_watch_sample(vmp_path_t *path, uint64_t time)
         }
     } else {
         byte_ps = vmp_watch_min(rtt * 1000ull / bytes, UINT32_MAX);
-        if (byte_ps > est->byte_ps) {
-            est->byte_ps = byte_ps;
+        if (!est->is_bulk_known || (byte_ps > est->byte_ps)) {
+            est->byte_ps       = byte_ps;
+            est->is_bulk_known = 1;
         } else {
             est->byte_ps -= (est->byte_ps - byte_ps) / 8;
         }

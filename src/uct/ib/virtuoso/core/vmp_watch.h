@@ -29,7 +29,8 @@ typedef struct vmp_watch_est {
     uint32_t rttvar;            /**< and how much it varies, ns */
     uint32_t byte_ps;           /**< Of long ones: ps a byte in flight, with
                                      what they wait for; falls slowly */
-    uint8_t  is_known;          /**< Measured, not assumed */
+    uint8_t  is_known;          /**< srtt is measured, not assumed */
+    uint8_t  is_bulk_known;     /**< So is byte_ps */
 } vmp_watch_est_t;
 
 /** Of one path. Times are ns. */
