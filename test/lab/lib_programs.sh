@@ -113,11 +113,11 @@ life()
     program_port=$((program_port + 1))
     counters_reset
     # shellcheck disable=SC2086 # words
-    on b 120 env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" "$LIBEXEC/vmp_life" \
+    on b 140 env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" "$LIBEXEC/vmp_life" \
        -p $program_port -x "$1" $2 >"$OUT/server" 2>&1 &
     pid=$!
     # shellcheck disable=SC2086 # words
-    on a 120 env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" "$LIBEXEC/vmp_life" \
+    on a 140 env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" "$LIBEXEC/vmp_life" \
        -p $program_port -x "$1" $2 b >"$OUT/client" 2>&1 || ret=$?
     SERVER_RET=0
     wait $pid || SERVER_RET=$?

@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 600
+# timeout: 900
 #
 # As life.sh, all of it.
 
