@@ -575,7 +575,7 @@ void vmp_ctl_rail_event(vmp_ctl_t *ctl, unsigned rail, int is_up, uint64_t now)
         return;
     }
 
-    vmp_ctl_addr_refresh(ctl, rail);
+    vmp_ctl_addr_refresh_now(ctl, rail);
 
     /* What waits need not wait out its back-off. The heap keeps its order when
      * all get the same time. */

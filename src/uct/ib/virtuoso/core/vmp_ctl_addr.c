@@ -38,9 +38,18 @@ void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn)
 
 void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail)
 {
+    /* many paths come and go at a time, and the port asks the kernel */
+    if (ctl->now - ctl->addr_time[rail] >= VMP_CTL_ADDR_INTERVAL) {
+        vmp_ctl_addr_refresh_now(ctl, rail);
+    }
+}
+
+void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
+{
     vmp_rail_addr_t addr;
     uint32_t slot;
 
+    ctl->addr_time[rail] = ctl->now;
     vmp_port_rail_addr(ctl->params.port, rail, &addr);
     if (is_same(&addr, &ctl->attr.addr[rail])) {
         return;

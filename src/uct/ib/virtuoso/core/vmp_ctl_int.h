@@ -67,6 +67,7 @@
 #define VMP_CTL_ANSWER_INTERVAL  (250 * 1000ull)    /**< then one each */
 #define VMP_CTL_FAILED_PORTS     8
 #define VMP_CTL_PING_COPIES      4
+#define VMP_CTL_ADDR_INTERVAL    VMP_CTL_SEC
 #define VMP_CTL_NO_TIMER         UINT32_MAX
 #define VMP_CTL_STR_MAX          96
 #define VMP_CTL_LOG_BURST        8      /**< Lines of a connection's paths, */
@@ -273,6 +274,7 @@ struct vmp_ctl {
     uint64_t             answer_time;       /**< Next answer to unknown */
     uint32_t             answer_seq;
     uint8_t              addr_gen;          /**< Of that of our home rail */
+    uint64_t             addr_time[VMP_MAX_RAILS];  /**< Last looked up */
     uint8_t              is_half_warned;
     uint8_t              is_stalled;        /**< No memory to do `stalled`, nor
                                                  to say so: commands wait */
@@ -562,8 +564,10 @@ uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn);
 
 /* vmp_ctl_addr.c */
 
-/** Look up what address a rail has now. All peers are told of a new one. */
+/** Look up what address a rail has now, unless that was done just before. All
+ *  peers are told of a new one. */
 void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail);
+void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail);
 
 /** Tell the peer of a connection where our home rail is. */
 void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn);
