@@ -87,7 +87,7 @@ ucs_config_field_t uct_vmp_iface_config_table[] = {
      "only the device tells that a path is dead.",
      ucs_offsetof(uct_vmp_iface_config_t, suspect_time), UCS_CONFIG_TYPE_TIME},
 
-    {"NUM_UD", "4",
+    {"NUM_UD", "2",
      "Queue pairs for connection set-up, 1..8. Each takes a network path of its\n"
      "own; an unanswered request moves to the next.",
      ucs_offsetof(uct_vmp_iface_config_t, num_ud), UCS_CONFIG_TYPE_UINT},
