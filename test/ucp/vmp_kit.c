@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 
-kit_t kit = { .name = "kit", .stage = "start", .num_ranks = 2 };
+kit_t kit = { .name = "kit", .stage = "start", .seed = 1, .num_ranks = 2,
+              .seconds = 120 };
 
 static ucp_worker_h open_workers[KIT_MAX_WORKERS];
 static unsigned     num_workers;
@@ -86,9 +87,9 @@ static void on_time_limit(int signo)
     die("time limit passed");
 }
 
-void kit_time_limit(unsigned seconds)
+static void start_time_limit(void)
 {
-    struct itimerspec spec = { .it_value.tv_sec = seconds };
+    struct itimerspec spec = { .it_value.tv_sec = kit.seconds };
     struct sigevent event  = { .sigev_notify = SIGEV_SIGNAL,
                                .sigev_signo  = SIGRTMAX };
     timer_t timer;
@@ -98,6 +99,48 @@ void kit_time_limit(unsigned seconds)
         (timer_settime(timer, 0, &spec, NULL) != 0)) {
         die("no timer: %s", strerror(errno));
     }
+}
+
+static void usage(const kit_program_t *program)
+{
+    program->usage();
+    printf("  -s SEED   the same for all ranks (1)\n"
+           "  -p PORT   TCP port of rank 0 (%s)\n"
+           "  -t S      time limit (%u)\n", program->port, kit.seconds);
+}
+
+void kit_options(const kit_program_t *program, int argc, char **argv)
+{
+    char letters[64];
+    int c;
+
+    kit.name = program->name;
+    kit.port = program->port;
+    snprintf(letters, sizeof(letters), "%ss:p:t:h", program->letters);
+    while ((c = getopt(argc, argv, letters)) != -1) {
+        switch (c) {
+        case 's':
+            kit.seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'p':
+            kit.port = optarg;
+            break;
+        case 't':
+            kit.seconds = kit_number(optarg, c, 1, 100000);
+            break;
+        case 'h':
+        case '?':
+            usage(program);
+            exit((c == 'h') ? 0 : 2);
+        default:
+            program->option(c, optarg);
+        }
+    }
+    if (strchr(program->letters, 'r') == NULL) {
+        kit.rank = (optind < argc);
+    }
+    kit.host = argv[optind];
+    start_time_limit();
 }
 
 ucp_worker_h kit_worker_open(uint64_t features, ucs_thread_mode_t mode,

@@ -39,7 +39,19 @@ typedef struct {
     uint64_t   seed;
     unsigned   rank;
     unsigned   num_ranks;
+    unsigned   seconds;     /* the time limit */
+    const char *host;       /* where rank 0 is; NULL: here */
+    const char *port;       /* and its TCP port */
 } kit_t;
+
+/* What programs differ in when they start */
+typedef struct {
+    const char *name;
+    const char *port;       /* TCP port of rank 0 by default */
+    const char *letters;    /* of its own options, as getopt() wants them */
+    void       (*option)(int letter, const char *arg);
+    void       (*usage)(void); /* prints the lines of these */
+} kit_program_t;
 
 extern kit_t kit;
 
@@ -52,16 +64,17 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 void *xalloc(size_t size);
 
+/* Read the program's options and start its time limit. Who is given a host is
+ * rank 1, unless an option of its own (-r) says more. */
+void kit_options(const kit_program_t *program, int argc, char **argv);
+
 /* The number of an option from min to max */
 uint64_t kit_number(const char *arg, char option, uint64_t min, uint64_t max);
 
 double kit_now(void);
 
-/* Call die() if the program is not done after so many seconds */
-void kit_time_limit(unsigned seconds);
-
-/* Meet the other ranks: host is where rank 0 is */
-void kit_net_open(const char *host, const char *port);
+/* Meet the other ranks */
+void kit_net_open(void);
 
 /* all[i] becomes what rank i gave as mine */
 void kit_allgather(const void *mine, void *all, size_t size);

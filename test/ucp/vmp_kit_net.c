@@ -85,7 +85,7 @@ static void net_accept(const struct addrinfo *addr)
     close(lsock);
 }
 
-void kit_net_open(const char *host, const char *port)
+void kit_net_open(void)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
                               .ai_flags    = (kit.rank == 0) ? AI_PASSIVE : 0,
@@ -95,9 +95,9 @@ void kit_net_open(const char *host, const char *port)
     struct addrinfo *addrs;
     int ret;
 
-    ret = getaddrinfo((kit.rank == 0) ? NULL : host, port, &hints, &addrs);
+    ret = getaddrinfo((kit.rank == 0) ? NULL : kit.host, kit.port, &hints, &addrs);
     if (ret != 0) {
-        die("cannot resolve %s: %s", host, gai_strerror(ret));
+        die("cannot resolve %s: %s", kit.host, gai_strerror(ret));
     }
     if (kit.rank == 0) {
         net_accept(addrs);

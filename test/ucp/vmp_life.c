@@ -45,12 +45,11 @@ static ucp_context_h context;
 static ucp_ep_h      ep;
 static kit_blob_t    addrs[2];
 static unsigned      num_rounds = 4;
-static unsigned      seconds    = 120;
 static double        grace      = 30;   /* for an error to be told */
 static uint64_t      num_checks, bytes_out;
 static ucs_status_t  ep_error;
 static unsigned      num_ep_errors;
-static int           is_poking;
+static int           is_poking, is_peer_mode;
 
 
 static void on_ep_error(void *arg, ucp_ep_h unused, ucs_status_t status)
@@ -234,66 +233,46 @@ static void usage(void)
            "  -i N      rounds (4)\n"
            "  -S S      of stop: seconds (5)\n"
            "  -g S      an error must be told within (30)\n"
-           "  -E        peer error handling\n"
-           "  -s SEED   (1)\n"
-           "  -p PORT   TCP port (13474)\n"
-           "  -t S      time limit (120)\n", acts_help());
+           "  -E        peer error handling\n", acts_help());
 }
 
-static void parse_args(int argc, char **argv, const char **port, int *peer_mode)
+static void option(int c, const char *arg)
 {
-    int c;
-
-    while ((c = getopt(argc, argv, "x:i:S:g:Es:p:t:h")) != -1) {
-        switch (c) {
-        case 'x':
-            act_choose(optarg);
-            break;
-        case 'i':
-            num_rounds = kit_number(optarg, c, 1, 100000);
-            break;
-        case 'S':
-            act_stop_seconds = kit_number(optarg, c, 1, 1000);
-            break;
-        case 'g':
-            grace = kit_number(optarg, c, 1, 1000);
-            break;
-        case 'E':
-            *peer_mode = 1;
-            break;
-        case 's':
-            kit.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'p':
-            *port = optarg;
-            break;
-        case 't':
-            seconds = kit_number(optarg, c, 1, 100000);
-            break;
-        default:
-            usage();
-            exit((c == 'h') ? 0 : 2);
-        }
+    switch (c) {
+    case 'x':
+        act_choose(arg);
+        break;
+    case 'i':
+        num_rounds = kit_number(arg, c, 1, 100000);
+        break;
+    case 'S':
+        act_stop_seconds = kit_number(arg, c, 1, 1000);
+        break;
+    case 'g':
+        grace = kit_number(arg, c, 1, 1000);
+        break;
+    case 'E':
+        is_peer_mode = 1;
+        break;
     }
 }
 
+static const kit_program_t program = {
+    "vmp_life", "13474", "x:i:S:g:E", option, usage
+};
+
+
 int main(int argc, char **argv)
 {
-    const char *port = "13474";
-    int peer_mode    = 0;
     ucs_status_t status;
     char before[1024];
     kit_blob_t mine;
     unsigned round;
     round_t r;
 
-    kit.name = "vmp_life";
-    kit.seed = 1;
-    parse_args(argc, argv, &port, &peer_mode);
-    kit.rank = (optind < argc);
-    kit_time_limit(seconds);
+    kit_options(&program, argc, argv);
     act_prepare();
-    kit_net_open(argv[optind], port);
+    kit_net_open();
     kit_resources(before, sizeof(before));
     kit_barrier("start");
     worker = kit_worker_open(UCP_FEATURE_TAG, UCS_THREAD_MODE_SINGLE, &context);
@@ -305,7 +284,7 @@ int main(int argc, char **argv)
         sleep(1);
         say("connecting to a process that has ended");
     }
-    ep = kit_ep(worker, &addrs[!kit.rank], peer_mode ? on_ep_error : NULL,
+    ep = kit_ep(worker, &addrs[!kit.rank], is_peer_mode ? on_ep_error : NULL,
                 NULL);
     act_check_helper();
     for (round = 0; !act_is_early() && (round < num_rounds); ++round) {
@@ -330,7 +309,7 @@ int main(int argc, char **argv)
             return act_end(worker); /* with all under way */
         }
         kit.stage = "lost";
-        is_poking = !peer_mode;
+        is_poking = !is_peer_mode;
         if (!act_is_early()) {
             (void)round_wait(&r);
         }

@@ -50,6 +50,8 @@ static unsigned      num_same;      /* rounds at the same address */
 static uint64_t      next_key;
 static int           shm_id;
 static ucs_status_t  ep_error;
+static size_t        huge;
+static int           is_invalid, is_read_only = 1, is_mremap = 1;
 
 
 static void on_ep_error(void *arg, ucp_ep_h unused, ucs_status_t status)
@@ -402,7 +404,7 @@ static void test_zero(void)
 }
 
 /* Only a few places of it are used, but all of it is registered */
-static void test_huge(size_t huge)
+static void test_huge(void)
 {
     static const size_t parts[] = { 0, 4095, 1 << 20, 8 << 20 };
     uint8_t *ptr                = take_mmap(NULL, huge);
@@ -496,59 +498,47 @@ static void usage(void)
            "  -n N      rounds of each kind (6)\n"
            "  -H MIB    also a region of that size\n"
            "  -I        also access what is not there (peer error handling)\n"
-           "  -R        not what cannot be written\n"
-           "  -s SEED   (1)\n"
-           "  -p PORT   TCP port (13473)\n"
-           "  -t S      time limit (120)\n");
+           "  -M        not what mremap() puts over other memory\n"
+           "  -R        not what cannot be written\n");
 }
+
+static void option(int c, const char *arg)
+{
+    switch (c) {
+    case 'm':
+        size = kit_number(arg, c, 16384, 1 << 28);
+        break;
+    case 'n':
+        num_rounds = kit_number(arg, c, 1, 100000);
+        break;
+    case 'H':
+        huge = kit_number(arg, c, 32, 1 << 20) << 20;
+        break;
+    case 'I':
+        is_invalid = 1;
+        break;
+    case 'M':
+        is_mremap = 0;
+        break;
+    case 'R':
+        is_read_only = 0;
+        break;
+    }
+}
+
+static const kit_program_t program = {
+    "vmp_memory", "13473", "m:n:H:IMR", option, usage
+};
+
 
 int main(int argc, char **argv)
 {
-    int is_invalid = 0, is_read_only = 1;
-    const char *port = "13473";
-    unsigned seconds = 120;
-    size_t huge      = 0;
     char before[1024];
     kit_blob_t mine;
     unsigned i;
-    int c;
 
-    kit.name = "vmp_memory";
-    kit.seed = 1;
-    while ((c = getopt(argc, argv, "m:n:H:IRs:p:t:h")) != -1) {
-        switch (c) {
-        case 'm':
-            size = kit_number(optarg, c, 16384, 1 << 28);
-            break;
-        case 'n':
-            num_rounds = kit_number(optarg, c, 1, 100000);
-            break;
-        case 'H':
-            huge = kit_number(optarg, c, 32, 1 << 20) << 20;
-            break;
-        case 'I':
-            is_invalid = 1;
-            break;
-        case 'R':
-            is_read_only = 0;
-            break;
-        case 's':
-            kit.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'p':
-            port = optarg;
-            break;
-        case 't':
-            seconds = kit_number(optarg, c, 1, 100000);
-            break;
-        default:
-            usage();
-            return (c == 'h') ? 0 : 2;
-        }
-    }
-    kit.rank = (optind < argc);
-    kit_time_limit(seconds);
-    kit_net_open(argv[optind], port);
+    kit_options(&program, argc, argv);
+    kit_net_open();
     kit_resources(before, sizeof(before));
     worker = kit_worker_open(UCP_FEATURE_TAG | UCP_FEATURE_RMA,
                              UCS_THREAD_MODE_SINGLE, &context);
@@ -557,7 +547,9 @@ int main(int argc, char **argv)
     ep = kit_ep(worker, &addrs[!kit.rank], is_invalid ? on_ep_error : NULL,
                 NULL);
     for (i = 0; i < (sizeof(sources) / sizeof(sources[0])); ++i) {
-        test_remap(&sources[i]);
+        if (is_mremap || (sources[i].take != take_mremap)) {
+            test_remap(&sources[i]);
+        }
     }
     test_regions();
     test_files();
@@ -566,7 +558,7 @@ int main(int argc, char **argv)
     }
     test_zero();
     if (huge > 0) {
-        test_huge(huge);
+        test_huge();
     }
     if (is_invalid) {
         test_invalid(0);

@@ -166,78 +166,58 @@ static void usage(void)
            "  -i N      messages an endpoint and time (4)\n"
            "  -m BYTES  largest message (65536)\n"
            "  -f HOW    close by f(lush), k(ill: force) or m(ixed) (f)\n"
-           "  -E        peer error handling (also by -f k and m)\n"
-           "  -s SEED   the same for all ranks (1)\n"
-           "  -p PORT   TCP port of rank 0 (13471)\n"
-           "  -t S      time limit (120)\n");
+           "  -E        peer error handling (also by -f k and m)\n");
 }
 
-static void parse_args(int argc, char **argv, const char **port,
-                       unsigned *seconds)
+static void option(int c, const char *arg)
 {
-    int c;
-
-    while ((c = getopt(argc, argv, "r:n:l:e:c:i:m:f:Es:p:t:h")) != -1) {
-        switch (c) {
-        case 'r':
-            kit.rank = kit_number(optarg, c, 0, KIT_MAX_RANKS - 1);
-            break;
-        case 'n':
-            kit.num_ranks = kit_number(optarg, c, 1, KIT_MAX_RANKS);
-            break;
-        case 'l':
-            per_host = kit_number(optarg, c, 1, KIT_MAX_RANKS);
-            break;
-        case 'e':
-            num_eps = kit_number(optarg, c, 1, 1000);
-            break;
-        case 'c':
-            num_cycles = kit_number(optarg, c, 1, 100000);
-            break;
-        case 'i':
-            num_msgs = kit_number(optarg, c, 1, 255);
-            break;
-        case 'm':
-            max_size = kit_number(optarg, c, 1, 1 << 30);
-            break;
-        case 'f':
-            closing       = optarg[0];
-            is_peer_mode |= (closing != 'f');
-            break;
-        case 'E':
-            is_peer_mode = 1;
-            break;
-        case 's':
-            kit.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'p':
-            *port = optarg;
-            break;
-        case 't':
-            *seconds = kit_number(optarg, c, 1, 100000);
-            break;
-        default:
-            usage();
-            exit((c == 'h') ? 0 : 2);
-        }
+    switch (c) {
+    case 'r':
+        kit.rank = kit_number(arg, c, 0, KIT_MAX_RANKS - 1);
+        break;
+    case 'n':
+        kit.num_ranks = kit_number(arg, c, 1, KIT_MAX_RANKS);
+        break;
+    case 'l':
+        per_host = kit_number(arg, c, 1, KIT_MAX_RANKS);
+        break;
+    case 'e':
+        num_eps = kit_number(arg, c, 1, 1000);
+        break;
+    case 'c':
+        num_cycles = kit_number(arg, c, 1, 100000);
+        break;
+    case 'i':
+        num_msgs = kit_number(arg, c, 1, 255);
+        break;
+    case 'm':
+        max_size = kit_number(arg, c, 1, 1 << 30);
+        break;
+    case 'f':
+        closing       = arg[0];
+        is_peer_mode |= (closing != 'f');
+        break;
+    case 'E':
+        is_peer_mode = 1;
+        break;
     }
 }
 
+static const kit_program_t program = {
+    "vmp_mesh", "13471", "r:n:l:e:c:i:m:f:E", option, usage
+};
+
+
 int main(int argc, char **argv)
 {
-    const char *port  = "13471";
-    unsigned seconds  = 120;
     size_t rss_begin  = 0, rss_end;
     ucp_context_h context;
     kit_blob_t mine, *addrs;
     char before[1024];
     unsigned cycle;
 
-    kit.name = "vmp_mesh";
-    kit.seed = 1;
-    parse_args(argc, argv, &port, &seconds);
-    kit_time_limit(seconds);
-    kit_net_open(argv[optind], port);
+    kit_options(&program, argc, argv);
+    kit_net_open();
     kit_resources(before, sizeof(before));
     kit_barrier("start");
     worker = kit_worker_open(UCP_FEATURE_TAG, UCS_THREAD_MODE_SINGLE,

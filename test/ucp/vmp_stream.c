@@ -220,62 +220,45 @@ static void usage(void)
            "  -q N      messages in flight (8)\n"
            "  -d S      seconds to send (10)\n"
            "  -b MS     of rank 0's lines \"bin MS BYTES\": how long one is (10)\n"
-           "  -E        peer error handling\n"
-           "  -s SEED   the same for both ranks (1)\n"
-           "  -p PORT   TCP port of rank 0 (13471)\n");
+           "  -E        peer error handling\n");
 }
 
-static const char *parse_args(int argc, char **argv)
+static void option(int c, const char *arg)
 {
-    const char *port = "13471";
-    int c;
-
-    while ((c = getopt(argc, argv, "m:q:d:b:Es:p:h")) != -1) {
-        switch (c) {
-        case 'm':
-            size = kit_number(optarg, c, 1, 1 << 30);
-            break;
-        case 'q':
-            depth = kit_number(optarg, c, 1, MAX_DEPTH);
-            break;
-        case 'd':
-            duration = kit_number(optarg, c, 1, 100000);
-            break;
-        case 'b':
-            bin_ms = kit_number(optarg, c, 1, 10000);
-            break;
-        case 'E':
-            is_peer_mode = 1;
-            break;
-        case 's':
-            kit.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'p':
-            port = optarg;
-            break;
-        default:
-            usage();
-            exit((c == 'h') ? 0 : 2);
-        }
+    switch (c) {
+    case 'm':
+        size = kit_number(arg, c, 1, 1 << 30);
+        break;
+    case 'q':
+        depth = kit_number(arg, c, 1, MAX_DEPTH);
+        break;
+    case 'd':
+        duration    = kit_number(arg, c, 1, 100000);
+        kit.seconds = duration + 60;
+        break;
+    case 'b':
+        bin_ms = kit_number(arg, c, 1, 10000);
+        break;
+    case 'E':
+        is_peer_mode = 1;
+        break;
     }
-    return port;
 }
+
+static const kit_program_t program = {
+    "vmp_stream", "13471", "m:q:d:b:E", option, usage
+};
+
 
 int main(int argc, char **argv)
 {
     ucp_context_h context;
-    const char *port;
     kit_blob_t mine;
     kit_blob_t addrs[2];
     ucp_ep_h ep;
 
-    kit.name      = "vmp_stream";
-    kit.seed      = 1;
-    kit.num_ranks = 2;
-    port          = parse_args(argc, argv);
-    kit.rank      = (optind < argc);
-    kit_time_limit(duration + 60);
-    kit_net_open(argv[optind], port);
+    kit_options(&program, argc, argv);
+    kit_net_open();
     kit_barrier("start");
     worker = kit_worker_open(UCP_FEATURE_TAG, UCS_THREAD_MODE_SINGLE,
                              &context);

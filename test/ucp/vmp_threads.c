@@ -261,56 +261,42 @@ static void usage(void)
            "  -n N      messages a thread (100)\n"
            "  -m BYTES  largest size (262144)\n"
            "  -w        a worker and context a thread, not one for all\n"
-           "  -E        peer error handling\n"
-           "  -s SEED   (1)\n"
-           "  -p PORT   TCP port (13472)\n"
-           "  -t S      time limit (120)\n");
+           "  -E        peer error handling\n");
 }
+
+static void option(int c, const char *arg)
+{
+    switch (c) {
+    case 'T':
+        num_threads = kit_number(arg, c, 1, MAX_THREADS);
+        break;
+    case 'n':
+        num_ops = kit_number(arg, c, 1, 1000000);
+        break;
+    case 'm':
+        max_size = kit_number(arg, c, 1, 1 << 28);
+        break;
+    case 'w':
+        is_shared = 0;
+        break;
+    case 'E':
+        is_peer_mode = 1;
+        break;
+    }
+}
+
+static const kit_program_t program = {
+    "vmp_threads", "13472", "T:n:m:wE", option, usage
+};
+
 
 int main(int argc, char **argv)
 {
-    const char *port = "13472";
-    unsigned seconds = 120;
     char before[1024];
     unsigned i;
-    int c;
 
-    kit.name = "vmp_threads";
-    kit.seed = 1;
-    while ((c = getopt(argc, argv, "T:n:m:wEs:p:t:h")) != -1) {
-        switch (c) {
-        case 'T':
-            num_threads = kit_number(optarg, c, 1, MAX_THREADS);
-            break;
-        case 'n':
-            num_ops = kit_number(optarg, c, 1, 1000000);
-            break;
-        case 'm':
-            max_size = kit_number(optarg, c, 1, 1 << 28);
-            break;
-        case 'w':
-            is_shared = 0;
-            break;
-        case 'E':
-            is_peer_mode = 1;
-            break;
-        case 's':
-            kit.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'p':
-            port = optarg;
-            break;
-        case 't':
-            seconds = kit_number(optarg, c, 1, 100000);
-            break;
-        default:
-            usage();
-            return (c == 'h') ? 0 : 2;
-        }
-    }
-    kit.rank = (optind < argc);
-    kit_time_limit(seconds);
-    kit_net_open(argv[optind], port);
+    kit_options(&program, argc, argv);
+    kit_net_open();
     kit_resources(before, sizeof(before));
     for (i = 0; i < num_threads; ++i) {
         threads[i].index = i;
