@@ -7,6 +7,7 @@
 # Runs vmp_integrity on both hosts; source it after lib.sh.
 
 integrity_port=14500
+integrity_limit=130    # seconds
 
 # integrity WHAT OPTIONS SETTINGS: both lists of words
 integrity()
@@ -16,7 +17,7 @@ integrity()
     integrity_port=$((integrity_port + 1))
     counters_reset
     # shellcheck disable=SC2086 # words
-    if ! pair 130 $integrity_port \
+    if ! pair $integrity_limit $integrity_port \
               env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" \
               "$LIBEXEC/vmp_integrity" -p $integrity_port \
               -- \
