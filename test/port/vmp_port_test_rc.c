@@ -211,7 +211,7 @@ static void post_recvs(unsigned first, unsigned num)
         sge[i].length = FRAME;
         sge[i].lkey   = dst_mem.lkey[0];
     }
-    CHECK(vmp_port_srq_post(port, 0, ids, sge, num) == 0);
+    CHECK(vmp_port_srq_post(port, 0, ids, sge, num) == num);
 }
 
 static vmp_sge_t src_sge(size_t offset, uint32_t length)

@@ -211,6 +211,7 @@ static void accident_set_devices(void)
 
     sim_conf.no_rq_psn    = 0;
     sim_conf.post_fail    = 0;
+    sim_conf.srq_fail     = 0;
     sim_conf.qp_fail      = 0;
     sim_conf.connect_fail = 0;
     sim_conf.err_delay    = 0;
@@ -226,6 +227,7 @@ static void accident_set_devices(void)
             break;
         case FAULT_NO_POST:
             sim_conf.post_fail = max_of(sim_conf.post_fail, fault->arg);
+            sim_conf.srq_fail  = max_of(sim_conf.srq_fail, fault->arg);
             break;
         case FAULT_NO_QP:
             sim_conf.qp_fail = 1000000;

@@ -27,9 +27,6 @@ static struct {
     {FAULT_ADDRESS,  "recovery"},
     {FAULT_ADDRESS,  "idle"},
 
-    /* a post that fails is the end of its connection */
-    {FAULT_NO_POST,  "failure"},
-
     {FAULT_LAST,     ""}
 };
 

@@ -91,7 +91,6 @@ static uint64_t bad_time(const fault_t *fault)
 {
     switch (fault->kind) {
     case FAULT_ADDRESS:
-    case FAULT_NO_POST:
     case FAULT_STUCK:
         return UINT64_MAX / 2;
     case FAULT_LATE_ERR:
@@ -105,6 +104,7 @@ static uint64_t bad_time(const fault_t *fault)
     case FAULT_CTL_LOSS:
     case FAULT_CTL_HOLE:
     case FAULT_RNR:
+    case FAULT_NO_POST:
     case FAULT_STALL:
     case FAULT_HELPER:
     case FAULT_FREEZE:

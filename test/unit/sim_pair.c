@@ -123,7 +123,7 @@ void pair_recv(unsigned first, unsigned num)
             .length = PAIR_BUF,
             .lkey   = pair[1].mem.lkey[0]
         };
-        VMP_CHECK(vmp_port_srq_post(pair[1].port, 0, &id, &sge, 1) == 0);
+        VMP_CHECK(vmp_port_srq_post(pair[1].port, 0, &id, &sge, 1) == 1);
     }
 }
 

@@ -50,9 +50,9 @@ int __real_vmp_port_poll_tx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc,
                             int max);
 int __real_vmp_port_poll_rx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc,
                             int max);
-int __real_vmp_port_srq_post(vmp_port_t *port, unsigned rail,
-                             const uint64_t *wr_ids, const vmp_sge_t *bufs,
-                             unsigned num);
+unsigned __real_vmp_port_srq_post(vmp_port_t *port, unsigned rail,
+                                  const uint64_t *wr_ids, const vmp_sge_t *bufs,
+                                  unsigned num);
 void __real_vmp_port_wake(vmp_port_t *port);
 
 int __wrap_vmp_port_post_send(vmp_port_qp_t *qp, uint64_t wr_id, unsigned flags,
@@ -98,9 +98,9 @@ int __wrap_vmp_port_poll_rx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc,
     return __real_vmp_port_poll_rx(port, rail, wc, max);
 }
 
-int __wrap_vmp_port_srq_post(vmp_port_t *port, unsigned rail,
-                             const uint64_t *wr_ids, const vmp_sge_t *bufs,
-                             unsigned num)
+unsigned __wrap_vmp_port_srq_post(vmp_port_t *port, unsigned rail,
+                                  const uint64_t *wr_ids, const vmp_sge_t *bufs,
+                                  unsigned num)
 {
     ++cost.srq_posts;
     return __real_vmp_port_srq_post(port, rail, wr_ids, bufs, num);

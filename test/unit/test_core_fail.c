@@ -7,36 +7,92 @@
 #include "core_work.h"
 #include "core/vmp_path.h"
 
-/* The device refuses a post */
-static void test_post_failure(uint64_t seed)
+/* The device refuses a post: that path is done for, and nobody sees it */
+static void test_post_refused(uint64_t seed, unsigned paths)
 {
     stream_t stream;
-    vmp_status_t status = VMP_OK;
     work_t work;
-    unsigned i;
+    unsigned kind;
+    unsigned i, j;
 
     for (i = 1; i < 12; ++i) {
-        world_begin("post failure", seed);
-        world_open(2);
-        work_make(&work);
-        stream_open(&stream, 0, 1);
-        stream_wait_paths(&stream, 4);
-        sim_conf.post_fail_after = i;
-        while (status >= 0) {
-            status = stream_send(&stream, (send_kind_t)(i % SEND_KINDS), 64,
-                                 NULL);
-        }
+        for (kind = 0; kind < SEND_KINDS; ++kind) {
+            world_begin("post refused", seed);
+            world_params.num_paths = paths;
+            world_open(2);
+            work_make(&work);
+            stream_open(&stream, 0, 1);
+            stream_wait_paths(&stream, paths);
+            sim_conf.post_fail_after = i;
+            for (j = 0; j < 40;) {
+                if (stream_send(&stream, (send_kind_t)kind, 64, NULL) >= 0) {
+                    ++j;
+                } else {
+                    world_step();
+                }
+            }
 
-        VMP_CHECK(status == VMP_ERR_IO_ERROR);
-        world_until(stream.failed, 100);
-        VMP_CHECK(stream.status == VMP_ERR_IO_ERROR);
-        world_run(100000);
-        work_check_idle(&world_nodes[0]);
-        stream_close(&stream);
-        work_free(&work);
-        world_end();
-        status = VMP_OK;
+            world_until(world_nodes[1].received == j, 1000);
+            VMP_CHECK(world_nodes[0].iface->counters.paths_failed == 1);
+            VMP_CHECK(world_nodes[0].iface->counters.conns_failed == 0);
+            stream_wait_paths(&stream, paths);
+            work_check_idle(&world_nodes[0]);
+            stream_close(&stream);
+            work_free(&work);
+            world_end();
+        }
     }
+}
+
+/* All operations, with many refusals: each ends well, once */
+static void test_posts_refused(uint64_t seed)
+{
+    stream_t stream;
+    work_t work;
+
+    world_begin("posts refused", seed);
+    world_open(2);
+    work_make(&work);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    sim_conf.post_fail = 10000;
+    sim_conf.srq_fail  = 10000;
+    work_start(&work, &stream);
+    world_until(work.flushed.calls == 1, 30000);
+    VMP_CHECK(work.flushed.status == VMP_OK);
+    VMP_CHECK(world_nodes[0].iface->counters.conns_failed == 0);
+    sim_conf.post_fail = 0;
+    sim_conf.srq_fail  = 0;
+    stream_wait_paths(&stream, 4);
+    work_check_idle(&world_nodes[0]);
+    stream_close(&stream);
+    work_free(&work);
+    world_end();
+}
+
+/* It refuses everything, for longer than a peer is waited for, while the peer
+ * answers: the endpoint is lost (R5), and not before */
+static void test_all_posts_refused(uint64_t seed)
+{
+    uint64_t timeout;
+    uint64_t since;
+    stream_t stream;
+
+    world_begin("all posts refused", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    timeout            = world_nodes[0].iface->params.peer_timeout_ns;
+    sim_conf.post_fail = 1000000;
+    since              = sim_now();
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 64, NULL) >= 0);
+    world_until(stream.failed, 2 * (timeout / 1000000));
+    VMP_CHECK(stream.status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - since) >= timeout);
+    VMP_CHECK((sim_now() - since) < (timeout + 3000000000ull));
+    sim_conf.post_fail = 0;
+    stream_close(&stream);
+    world_end();
 }
 
 /* Endpoint goes while its work is in flight: only its flush calls back */
@@ -444,7 +500,10 @@ static void run(uint64_t seed)
         test_destroy_flushing(seed + i);
     }
 
-    test_post_failure(seed);
+    test_post_refused(seed, 4);
+    test_post_refused(seed, 1);
+    test_posts_refused(seed);
+    test_all_posts_refused(seed);
     test_reentry(seed);
     test_peer_close(seed);
     test_peer_close_undelivered(seed, 0);

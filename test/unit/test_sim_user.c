@@ -53,7 +53,7 @@ static void test_full(uint64_t seed)
     pair_recv(0, PAIR_BUFS - 1);
     VMP_CHECK(vmp_port_srq_post(pair[1].port, 0, (uint64_t[]){9},
                                 &(vmp_sge_t){(uintptr_t)pair[1].data, 10,
-                                             pair[1].mem.lkey[0]}, 1) == -1);
+                                             pair[1].mem.lkey[0]}, 1) == 0);
     check_fault(SIM_FAULT_SRQ_FULL);
 
     /* one that is not signalled leaves the queue with the next one that is */

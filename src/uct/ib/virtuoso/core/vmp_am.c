@@ -46,16 +46,13 @@ static inline vmp_status_t vmp_am_post_inline(vmp_path_t *path, vmp_ep_t *ep,
         .length = VMP_FRAME_HDR_LEN + (uint32_t)length
     };
     unsigned flags;
+    int ret;
 
     vmp_post_frame(path, vmp_post_buf_data(buf), VMP_FRAME_AM, am_id, length);
     flags = VMP_POST_INLINE | vmp_post_moderate(path, length, NULL);
-    if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
-                                        &sge, 1) != 0)) {
-        vmp_post_buf_put(path->conn->iface, buf);
-        return vmp_path_post_failed(path, VMP_WR_AM);
-    }
-
+    ret   = vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags, &sge, 1);
     vmp_am_end(path, flags, ep, buf, NULL, length);
+    vmp_post_check(path, ret);
     return VMP_OK;
 }
 
@@ -144,6 +141,7 @@ ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
     size_t length;
     vmp_sge_t sge;
     char *frame;
+    int ret;
 
     if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
         ++iface->counters.tx_no_credit;
@@ -164,13 +162,9 @@ ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
 
     vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
     flags = vmp_post_moderate(path, length, buf);
-    if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
-                                        &sge, 1) != 0)) {
-        vmp_post_buf_put(iface, buf);
-        return vmp_path_post_failed(path, VMP_WR_AM);
-    }
-
+    ret   = vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags, &sge, 1);
     vmp_am_end(path, flags, ep, buf, NULL, length);
+    vmp_post_check(path, ret);
     return length;
 }
 
@@ -198,6 +192,7 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
     vmp_buf_t *buf;
     unsigned i;
     char *frame;
+    int ret;
 
     for (i = 0; i < iovcnt; ++i) {
         length += iov[i].length;
@@ -246,12 +241,9 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
     }
 
     vmp_post_frame(path, frame, VMP_FRAME_AM, am_id, length);
-    if (vmp_unlikely(vmp_port_post_send(path->qp, vmp_post_wr_id(path),
-                                        VMP_POST_SIGNALED, sge, num) != 0)) {
-        vmp_post_buf_put(iface, buf);
-        return vmp_path_post_failed(path, VMP_WR_AM);
-    }
-
+    ret = vmp_port_post_send(path->qp, vmp_post_wr_id(path), VMP_POST_SIGNALED,
+                             sge, num);
     vmp_am_end(path, VMP_POST_SIGNALED, ep, buf, comp, length);
+    vmp_post_check(path, ret);
     return VMP_INPROGRESS;
 }

@@ -103,6 +103,8 @@ struct vmp_conn {
     uint64_t          alive_time;       /**< Of the last answered at once */
     uint64_t          sacrifice_time;   /**< No path is given up for that before */
     uint64_t          sacrifice_wait;   /**< ns */
+    uint64_t          refused_since;    /**< The device has taken nothing on any
+                                             path, ns; 0: it has */
     vmp_link_t        watched;          /**< In iface->watched */
     uint32_t          num_waiting;      /**< Endpoints that wait for room */
     vmp_policy_path_t *pol_paths;       /**< num_paths */

@@ -109,6 +109,7 @@ static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
     unsigned flags;
     vmp_sge_t sge;
     vmp_wr_t *wr;
+    int ret;
 
     sge.length = sizeof(frame);
     if (vmp_likely(iface->attr.max_inline >= sizeof(frame))) {
@@ -128,28 +129,24 @@ static int vmp_credit_post(vmp_path_t *path, vmp_wr_kind_t kind, uint8_t type,
 
     vmp_post_frame_sn(path, (void*)(uintptr_t)sge.addr, type, am_id, 0, sn);
     flags |= vmp_post_moderate(path, 0, buf) | more_flags;
-    if (vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags, &sge,
-                           1) != 0) {
-        if (buf != NULL) {
-            vmp_post_buf_put(iface, buf);
-        }
-
-        vmp_path_post_failed(path, kind);
-        return -1;
-    }
-
+    ret         = vmp_port_post_send(path->qp, vmp_post_wr_id(path), flags,
+                                     &sge, 1);
     wr          = vmp_post_end(path, flags, kind, NULL, buf, NULL, 0);
     wr->sn      = sn;
     wr->num_log = am_id;
     vmp_post_told(path->conn);
-    return 0;
+    vmp_post_check(path, ret);
+
+    /* a SKIP goes on elsewhere, but nothing is told of credit */
+    return (kind == VMP_WR_CREDIT) ? ret : 0;
 }
 
 /* CREDIT frames need no credit, and have a reserve of SQ and CQ slots and of
  * bounce buffers. Return 0, or -1: not now. */
 static int vmp_credit_frame(vmp_path_t *path, uint8_t ask, unsigned flags)
 {
-    return ((path == NULL) || path->is_error || (path->rail->cq_avail == 0) ||
+    return ((path == NULL) || path->is_error || path->is_condemned ||
+            (path->rail->cq_avail == 0) ||
             ((path->head - path->tail) >= (path->limit + 1))) ? -1 :
            vmp_credit_post(path, VMP_WR_CREDIT, VMP_FRAME_CREDIT, ask,
                            path->conn->tx_sn, flags);

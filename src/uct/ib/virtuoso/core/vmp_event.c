@@ -9,6 +9,8 @@
 #include "vmp_fault.h"
 #include "vmp_rma.h"
 
+#define VMP_EVENT_REFILL  10000000ull   /* ns */
+
 
 /* Lost connections whose endpoints have to be told */
 static int vmp_event_has_failed(const vmp_iface_t *iface)
@@ -35,7 +37,7 @@ static int vmp_event_has_refill(vmp_iface_t *iface)
 
     for (i = 0; i < iface->num_rails; ++i) {
         rail = &iface->rails[i];
-        if (!rail->is_broken &&
+        if (!rail->is_broken && !rail->is_srq_refused &&
             ((rail->srq_posted + rail->srq_batch) <= rail->srq_depth) &&
             vmp_buf_pool_has(&iface->rx.pool, 1)) {
             return 1;
@@ -43,6 +45,20 @@ static int vmp_event_has_refill(vmp_iface_t *iface)
     }
 
     return 0;
+}
+
+/* When to try again what the SRQ did not take, ns */
+static uint64_t vmp_event_refill_time(const vmp_iface_t *iface)
+{
+    unsigned i;
+
+    for (i = 0; i < iface->num_rails; ++i) {
+        if (iface->rails[i].is_srq_refused && !iface->rails[i].is_broken) {
+            return vmp_port_now(iface->port) + VMP_EVENT_REFILL;
+        }
+    }
+
+    return UINT64_MAX;
 }
 
 /* Work that progress has without anything happening */
@@ -83,7 +99,8 @@ int vmp_iface_event_fd(const vmp_iface_t *iface)
 
 vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
 {
-    uint64_t watch = vmp_watch_deadline(iface);
+    uint64_t watch  = vmp_watch_deadline(iface);
+    uint64_t refill = vmp_event_refill_time(iface);
     uint64_t deadline;
     vmp_status_t status;
 
@@ -93,6 +110,10 @@ vmp_status_t vmp_iface_event_arm(vmp_iface_t *iface, unsigned events)
 
     if (watch < deadline) {
         deadline = watch;
+    }
+
+    if (refill < deadline) {
+        deadline = refill;
     }
 
     if (vmp_event_is_waiting(iface)) {

@@ -46,6 +46,7 @@ typedef struct vmp_rail {
     uint8_t  tx_empty;              /**< The same of the send CQ, just now */
     uint8_t  tx_skipped;            /**< Calls without a poll of the send CQ */
     uint8_t  is_broken;             /**< A CQ failed: not polled any more */
+    uint8_t  is_srq_refused;        /**< The SRQ did not take a buffer */
 } vmp_rail_t;
 
 

@@ -83,6 +83,8 @@ struct vmp_path {
     uint32_t            epoch;
     uint32_t            entropy;
     uint32_t            drain_pos;  /**< is_error: completions seen up to */
+    uint32_t            refused_pos; /**< is_refused: the WR that it did not
+                                         take, the last one but the marker */
     uint32_t            psn;        /**< Of the next WR; when being replayed: of
                                          the oldest */
     uint32_t            peer_psn;   /**< is_dead: the next one that the peer
@@ -96,6 +98,8 @@ struct vmp_path {
     uint8_t             is_condemned; /**< Given up by our timer */
     uint8_t             is_marked;  /**< Drain marker was posted */
     uint8_t             is_stuck;   /**< QP could not be moved to ERR */
+    uint8_t             is_refused; /**< The device took no more than refused_pos */
+    uint8_t             marker_tries;
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
     uint64_t            probe_time; /**< Not is_dead: when the others were
                                          probed last, ns */
@@ -173,8 +177,13 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
  *  for it, it follows when anything on the rail completes. */
 void vmp_path_force(vmp_path_t *path);
 
-/** Post that nop. Return 0 or -1. */
-int vmp_path_post_nop(vmp_path_t *path);
+/** A post was refused (the port has logged why): what was booked last is not in
+ *  the queue. The path is done for; that goes elsewhere with the rest. */
+void vmp_path_refused(vmp_path_t *path) __attribute__((cold));
+
+/** Post what tells of a QP in ERR that it is drained. Return 0, or -1: the
+ *  device refused it. */
+int vmp_path_post_marker(vmp_path_t *path);
 
 /** Room may have come back for nops that found none. */
 void vmp_path_force_again(vmp_rail_t *rail);
@@ -187,10 +196,6 @@ void vmp_path_probe(vmp_path_t *path);
 
 /** The same for all paths of a connection that are up. */
 void vmp_path_probe_all(vmp_conn_t *conn);
-
-/** Posting failed (the port has logged why): the connection is lost. Returns
- *  its status. */
-vmp_status_t vmp_path_post_failed(vmp_path_t *path, vmp_wr_kind_t kind);
 
 /** Name a path in log lines. */
 const char *vmp_path_str(const vmp_path_t *path, char *buf, size_t max);

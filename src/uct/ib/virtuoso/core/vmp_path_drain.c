@@ -100,11 +100,16 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
     vmp_path_disable(path);
 }
 
+#define VMP_MARKER_TRIES  16
+
+
 /* What completed without a completion cannot be told from what did not: a
- * marker that is flushed tells. */
+ * marker that is flushed tells. Behind a WR that was refused, it is the only
+ * completion that comes. */
 static int vmp_path_wants_marker(const vmp_path_t *path)
 {
-    return !path->is_error && !path->is_marked && (path->unsig > 0);
+    return !path->is_marked && (path->is_refused ||
+                                (!path->is_error && (path->unsig > 0)));
 }
 
 /* Whether the drain can go on now */
@@ -138,7 +143,13 @@ static unsigned vmp_path_drain(vmp_path_t *path)
     if (!path->rail->is_broken && !path->is_stuck &&
         vmp_path_wants_marker(path)) {
         path->is_marked = 1;
-        if (vmp_path_post_nop(path) == 0) {
+        if (vmp_path_post_marker(path) == 0) {
+            return 0;
+        }
+
+        /* it is in ERR: there is no reason to refuse */
+        if (++path->marker_tries < VMP_MARKER_TRIES) {
+            path->is_marked = 0;
             return 0;
         }
 

@@ -13,7 +13,8 @@
 /**
  * Posting of work requests: what all operations share on the hot path. First
  * the room is checked, then vmp_post_begin() says whether to signal, the port
- * posts, and vmp_post_end() keeps the books.
+ * posts, and vmp_post_end() keeps the books; also of what the device refused,
+ * which is the end of the path (vmp_post_check()).
  */
 
 /** Start of every send buffer: what is needed to post it again */
@@ -75,7 +76,7 @@ static inline unsigned vmp_post_moderate(const vmp_path_t *path, uint32_t bytes,
     return VMP_POST_SIGNALED;
 }
 
-/** The port took a WR. Inlined, as most of it falls away for a known kind. */
+/** The port has a WR. Inlined, as most of it falls away for a known kind. */
 static inline __attribute__((always_inline)) vmp_wr_t *
 vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
              vmp_buf_t *buf, void *comp, uint32_t bytes)
@@ -131,6 +132,14 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
 
     vmp_path_update_eligible(path);
     return wr;
+}
+
+/** After that: what the port returned */
+static inline void vmp_post_check(vmp_path_t *path, int ret)
+{
+    if (vmp_unlikely(ret != 0)) {
+        vmp_path_refused(path);
+    }
 }
 
 /** Header of the next frame on a path */

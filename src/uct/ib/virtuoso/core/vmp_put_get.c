@@ -116,6 +116,7 @@ static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
     vmp_op_t *op;
     unsigned num;
     unsigned i;
+    int ret;
 
     if (vmp_unlikely(iovcnt > VMP_MAX_IOV)) {
         return VMP_ERR_INVALID_PARAM;
@@ -158,13 +159,10 @@ static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
         return vmp_conn_no_room(conn);
     }
 
-    if (vmp_rma_post(path, kind, VMP_POST_SIGNALED, sge, num, remote_addr,
-                     rkey) != 0) {
-        vmp_obj_put(&conn->iface->op_pool, op);
-        return vmp_path_post_failed(path, kind);
-    }
-
+    ret = vmp_rma_post(path, kind, VMP_POST_SIGNALED, sge, num, remote_addr,
+                       rkey);
     vmp_op_posted(op, iov, iovcnt, path);
+    vmp_post_check(path, ret);
     return VMP_INPROGRESS;
 
 queue:
@@ -206,6 +204,7 @@ vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
     vmp_path_t *path;
     vmp_buf_t *buf;
     unsigned flags;
+    int ret;
 
     if (vmp_unlikely(length > ep->conn->iface->max_short)) {
         return vmp_ep_too_long("put_short", length,
@@ -230,14 +229,10 @@ vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
     memcpy(vmp_post_buf_data(buf), buffer, length);
     vmp_put_keep(buf, remote_addr, rkey);
     flags = VMP_POST_INLINE | vmp_post_moderate(path, length, NULL);
-    if (vmp_unlikely(vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
-                                  rkey) != 0)) {
-        vmp_post_buf_put(ep->conn->iface, buf);
-        return vmp_path_post_failed(path, VMP_WR_PUT);
-    }
-
+    ret   = vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr, rkey);
     vmp_post_end(path, flags, VMP_WR_PUT, ep, buf, NULL, length)->sn = 0;
     vmp_rma_count(path, length);
+    vmp_post_check(path, ret);
     return VMP_OK;
 }
 
@@ -251,6 +246,7 @@ ssize_t vmp_ep_put_bcopy(vmp_ep_t *ep, vmp_pack_func_t pack, void *arg,
     vmp_buf_t *buf;
     unsigned flags;
     vmp_sge_t sge;
+    int ret;
 
     status = vmp_post_begin_bcopy(conn, &buf);
     if (vmp_unlikely(status != VMP_OK)) {
@@ -268,14 +264,11 @@ ssize_t vmp_ep_put_bcopy(vmp_ep_t *ep, vmp_pack_func_t pack, void *arg,
     sge.lkey = vmp_post_lkey(path, buf->mem);
     vmp_put_keep(buf, remote_addr, rkey);
     flags    = vmp_post_moderate(path, sge.length, buf);
-    if (vmp_unlikely(vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
-                                  rkey) != 0)) {
-        vmp_post_buf_put(iface, buf);
-        return vmp_path_post_failed(path, VMP_WR_PUT);
-    }
-
+    ret      = vmp_rma_post(path, VMP_WR_PUT, flags, &sge, 1, remote_addr,
+                            rkey);
     vmp_post_end(path, flags, VMP_WR_PUT, ep, buf, NULL, sge.length)->sn = 0;
     vmp_rma_count(path, sge.length);
+    vmp_post_check(path, ret);
     return sge.length;
 }
 
@@ -290,6 +283,7 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
     vmp_path_t *path;
     vmp_op_t *op;
     vmp_sge_t sge;
+    int ret;
 
     if (vmp_unlikely(length > iface->seg_size)) {
         return vmp_ep_too_long("get_bcopy", length, iface->seg_size);
@@ -316,12 +310,8 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
     sge.addr       = (uintptr_t)vmp_post_buf_data(op->buf);
     sge.length     = length;
     sge.lkey       = vmp_post_lkey(path, op->buf->mem);
-    if (vmp_rma_post(path, VMP_WR_GET_CHUNK, VMP_POST_SIGNALED, &sge, 1,
-                     remote_addr, rkey) != 0) {
-        vmp_post_buf_put(iface, op->buf);
-        vmp_obj_put(&iface->op_pool, op);
-        return vmp_path_post_failed(path, VMP_WR_GET_CHUNK);
-    }
+    ret = vmp_rma_post(path, VMP_WR_GET_CHUNK, VMP_POST_SIGNALED, &sge, 1,
+                       remote_addr, rkey);
 
     op->barrier = vmp_conn_start(conn);
     op->posted  = 1;
@@ -329,5 +319,6 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
                  length)->sn = 0;
     ++conn->reads;
     vmp_rma_count(path, length);
+    vmp_post_check(path, ret);
     return VMP_INPROGRESS;
 }

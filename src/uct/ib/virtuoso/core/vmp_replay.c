@@ -149,7 +149,7 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
     vmp_path_update_eligible(to);
 }
 
-static int vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
+static void vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
 {
     vmp_tx_buf_t *buf = (vmp_tx_buf_t*)wr->buf;
     uint8_t *frame    = vmp_post_buf_data(wr->buf);
@@ -158,6 +158,7 @@ static int vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
     unsigned num      = 1;
     vmp_sge_t sge[VMP_MAX_IOV + 1];
     unsigned i;
+    int ret;
 
     if ((buf->iovcnt > 0) && (wr->ep == NULL)) {
         /* its memory went with the endpoint, but its SN has to be filled */
@@ -183,18 +184,15 @@ static int vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
     }
 
     vmp_post_frame_sn(to, frame, type, am_id, wr->bytes, wr->sn);
-    if (vmp_port_post_send(to->qp, vmp_post_wr_id(to), VMP_POST_SIGNALED, sge,
-                           num) != 0) {
-        return -1;
-    }
-
+    ret = vmp_port_post_send(to->qp, vmp_post_wr_id(to), VMP_POST_SIGNALED, sge,
+                             num);
     vmp_replay_posted(to, wr, wr->bytes, wr->sn);
     vmp_post_told(to->conn);
-    return 0;
+    vmp_post_check(to, ret);
 }
 
 /* A put out of a buffer of ours, but for its first `done` bytes */
-static int vmp_replay_put(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
+static void vmp_replay_put(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
 {
     vmp_tx_buf_t *buf = (vmp_tx_buf_t*)wr->buf;
     uint64_t offset   = wr->sn + done;
@@ -203,36 +201,31 @@ static int vmp_replay_put(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
         .length = wr->bytes - done,
         .lkey   = vmp_post_lkey(to, wr->buf->mem)
     };
+    int ret;
 
-    if (vmp_rma_post(to, VMP_WR_PUT, VMP_POST_SIGNALED, &sge, 1,
-                     buf->remote_addr + offset, &buf->rkey) != 0) {
-        return -1;
-    }
-
+    ret = vmp_rma_post(to, VMP_WR_PUT, VMP_POST_SIGNALED, &sge, 1,
+                       buf->remote_addr + offset, &buf->rkey);
     vmp_replay_posted(to, wr, wr->bytes - done, offset);
-    return 0;
+    vmp_post_check(to, ret);
 }
 
-static int vmp_replay_chunk(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
+static void vmp_replay_chunk(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
 {
     vmp_op_t *op    = wr->comp;
     uint64_t offset = wr->sn + done;
     size_t length   = wr->bytes - done;
     vmp_sge_t sge[VMP_MAX_IOV];
     unsigned num;
+    int ret;
 
     num = vmp_op_gather_at(op, to, offset, length, sge);
-    if (vmp_rma_post(to, op->kind, VMP_POST_SIGNALED, sge, num,
-                     op->remote_addr + offset, &op->rkey) != 0) {
-        return -1;
-    }
-
+    ret = vmp_rma_post(to, op->kind, VMP_POST_SIGNALED, sge, num,
+                       op->remote_addr + offset, &op->rkey);
     vmp_replay_posted(to, wr, length, offset);
-    return 0;
+    vmp_post_check(to, ret);
 }
 
-/* The oldest WR of a path. Return 0; -1: could not be posted (logged); or 1:
- * not now. */
+/* The oldest WR of a path. Return 0, or -1: not now. */
 static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 {
     vmp_conn_t *conn = path->conn;
@@ -243,7 +236,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
     if (wr->kind == VMP_WR_SKIP) {
         if ((wr->sn >= conn->tx_delivered) &&
             (vmp_credit_skip(to, wr->sn, wr->num_log) != 0)) {
-            return 1;
+            return -1;
         }
 
         vmp_wr_end(conn, wr, VMP_OK);
@@ -264,14 +257,15 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
         if (is_refused) {
             /* it will not be delivered, but its SN has to be filled */
             if (vmp_credit_skip(to, wr->sn, 0) != 0) {
-                return 1;
+                return -1;
             }
 
             vmp_wr_end(conn, wr, VMP_ERR_CONNECTION_RESET);
             return 0;
         }
 
-        return vmp_replay_message(to, wr);
+        vmp_replay_message(to, wr);
+        return 0;
     }
 
     if (wr->kind != VMP_WR_GET_CHUNK) {
@@ -288,16 +282,15 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
     }
 
     if (wr->kind == VMP_WR_PUT) {
-        return vmp_replay_put(to, wr, done);
-    }
-
-    if (((vmp_op_t*)wr->comp)->ep == NULL) {
+        vmp_replay_put(to, wr, done);
+    } else if (((vmp_op_t*)wr->comp)->ep == NULL) {
         /* its memory may have gone with the endpoint */
         vmp_wr_end(conn, wr, VMP_ERR_CANCELED);
-        return 0;
+    } else {
+        vmp_replay_chunk(to, wr, done);
     }
 
-    return vmp_replay_chunk(to, wr, done);
+    return 0;
 }
 
 /* Where the work of a path goes. NULL: nowhere yet. */
@@ -342,23 +335,16 @@ static int vmp_replay_is_ready(vmp_path_t *path)
 static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
 {
     unsigned count = 0;
-    vmp_path_t *to;
     uint32_t packets;
     vmp_wr_t wr;
-    int ret;
 
     while ((path->tail != path->head) && (count < budget) &&
            vmp_replay_is_ready(path)) {
         wr      = path->ring[path->tail & path->mask];
-        to      = path->target;
         packets = vmp_wr_packets(path, wr.kind, wr.bytes);
         ++path->tail;
-        ret     = vmp_replay_wr(path, &wr, packets);
-        if (ret != 0) {
+        if (vmp_replay_wr(path, &wr, packets) != 0) {
             --path->tail;
-            if (ret < 0) {
-                vmp_path_post_failed(to, wr.kind);
-            }
             break;
         }
 

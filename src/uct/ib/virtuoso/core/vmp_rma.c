@@ -222,6 +222,7 @@ static int vmp_op_post(vmp_op_t *op)
     vmp_path_t *path;
     vmp_wr_t *wr;
     unsigned num;
+    int ret;
 
     if (length > conn->iface->chunk_size) {
         length = conn->iface->chunk_size;
@@ -233,12 +234,8 @@ static int vmp_op_post(vmp_op_t *op)
     }
 
     length = vmp_op_gather(op, path, length, sge, &num);
-    if (vmp_rma_post(path, op->kind, VMP_POST_SIGNALED, sge, num,
-                     op->remote_addr + op->offset, &op->rkey) != 0) {
-        vmp_path_post_failed(path, op->kind);
-        return 0;
-    }
-
+    ret    = vmp_rma_post(path, op->kind, VMP_POST_SIGNALED, sge, num,
+                          op->remote_addr + op->offset, &op->rkey);
     wr     = vmp_post_end(path, VMP_POST_SIGNALED, op->kind, op->ep, NULL, op,
                           length);
     wr->sn = op->offset;
@@ -256,6 +253,7 @@ static int vmp_op_post(vmp_op_t *op)
         }
     }
 
+    vmp_post_check(path, ret);
     return 1;
 }
 

@@ -104,6 +104,7 @@ void vmp_rx_refill(vmp_iface_t *iface, unsigned rail_index)
     uint64_t wr_ids[VMP_RX_REFILL];
     vmp_sge_t sges[VMP_RX_REFILL];
     vmp_rx_t *rxs[VMP_RX_REFILL];
+    unsigned taken;
     unsigned num;
     vmp_rx_t *rx;
 
@@ -129,16 +130,16 @@ void vmp_rx_refill(vmp_iface_t *iface, unsigned rail_index)
             return;
         }
 
-        if (vmp_port_srq_post(iface->port, rail_index, wr_ids, sges,
-                              num) != 0) {
-            while (num > 0) {
-                vmp_buf_put(&iface->rx.pool, &rxs[--num]->super);
-            }
-
-            return;
+        taken = vmp_port_srq_post(iface->port, rail_index, wr_ids, sges, num);
+        rail->srq_posted    += taken;
+        rail->is_srq_refused = (taken < num);
+        while (num > taken) {
+            vmp_buf_put(&iface->rx.pool, &rxs[--num]->super);
         }
 
-        rail->srq_posted += num;
+        if (rail->is_srq_refused) {
+            return; /* again with the next poll */
+        }
     }
 }
 

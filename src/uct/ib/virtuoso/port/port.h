@@ -245,9 +245,11 @@ typedef struct vmp_wc {
 int vmp_port_poll_tx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc, int max);
 int vmp_port_poll_rx(vmp_port_t *port, unsigned rail, vmp_wc_t *wc, int max);
 
-/** Post `num` receive buffers, linked in one call. Return 0 or -1 (logged).  */
-int vmp_port_srq_post(vmp_port_t *port, unsigned rail, const uint64_t *wr_ids,
-                      const vmp_sge_t *bufs, unsigned num);
+/** Post `num` receive buffers, linked in one call. Return how many the device
+ *  took, the first ones. Less than `num` is logged, once until it takes all. */
+unsigned vmp_port_srq_post(vmp_port_t *port, unsigned rail,
+                           const uint64_t *wr_ids, const vmp_sge_t *bufs,
+                           unsigned num);
 
 const char *vmp_wc_status_str(vmp_wc_status_t status);
 

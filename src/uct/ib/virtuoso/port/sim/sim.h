@@ -199,6 +199,8 @@ typedef struct sim_conf {
     /* What the devices refuse (*) */
     uint64_t   post_fail_after; /**< So many posts until one fails; 0: never */
     uint32_t   post_fail;       /**< Of a million posts to QPs in RTS: 0 */
+    uint32_t   srq_fail;        /**< Of a million receive buffers, which stop
+                                     their call: 0 */
     uint64_t   qp_fail_after;   /**< The same for QP creation */
     uint32_t   qp_fail;         /**< Of a million QP creations that fail: 0 */
     uint32_t   connect_fail;    /**< Of a million vmp_port_qp_connect(): 0 */

@@ -490,34 +490,38 @@ const char *vmp_wc_status_str(vmp_wc_status_t status)
 
 /* Receive buffers ---------------------------------------------------------- */
 
-int vmp_port_srq_post(vmp_port_t *port, unsigned rail_index,
-                      const uint64_t *wr_ids, const vmp_sge_t *bufs,
-                      unsigned num)
+unsigned vmp_port_srq_post(vmp_port_t *port, unsigned rail_index,
+                           const uint64_t *wr_ids, const vmp_sge_t *bufs,
+                           unsigned num)
 {
     sim_rail_t *rail = &port->rails[rail_index];
     sim_recv_t *recv;
     unsigned i;
 
     for (i = 0; i < num; ++i) {
+        if ((port->ctl != NULL) && sim_chance(sim_conf.srq_fail)) {
+            break;
+        }
+
         if (sim_ring_num(&rail->srq) >= port->params.srq_depth) {
             sim_fault(SIM_FAULT_SRQ_FULL, "h%ur%u: the SRQ has %u buffers",
                       rail->nic->host, rail->nic->rail,
                       port->params.srq_depth);
-            return -1;
+            break;
         }
 
         if (!sim_lkey_ok(rail->nic, bufs[i].lkey, bufs[i].addr,
                          bufs[i].length, VMP_MEM_LOCAL_WRITE)) {
             sim_fault(SIM_FAULT_LKEY, "h%ur%u: receive buffer with lkey 0x%x",
                       rail->nic->host, rail->nic->rail, bufs[i].lkey);
-            return -1;
+            break;
         }
 
         recv  = sim_ring_put(&rail->srq, sizeof(*recv));
         *recv = (sim_recv_t){wr_ids[i], bufs[i]};
     }
 
-    return 0;
+    return i;
 }
 
 unsigned sim_port_srq_posted(const vmp_port_t *port, unsigned rail)

@@ -102,38 +102,53 @@ int vmp_port_post_read(vmp_port_qp_t *qp, uint64_t wr_id, unsigned flags,
                           IBV_WR_RDMA_READ);
 }
 
-int vmp_port_srq_post(vmp_port_t *port, unsigned rail, const uint64_t *wr_ids,
-                      const vmp_sge_t *bufs, unsigned num)
+static __attribute__((noinline, cold)) unsigned
+vmp_verbs_srq_refused(vmp_port_t *port, unsigned rail, int ret, ptrdiff_t taken)
 {
+    if (!port->rails[rail].is_srq_refused) {
+        port->rails[rail].is_srq_refused = 1;
+        vmp_error("%s: the SRQ does not take a buffer: %s%s",
+                  port->rails[rail].name, strerror(ret),
+                  (ret == ENOMEM) ? " (it is full)" : "");
+    }
+
+    return (unsigned)taken;
+}
+
+unsigned vmp_port_srq_post(vmp_port_t *port, unsigned rail,
+                           const uint64_t *wr_ids, const vmp_sge_t *bufs,
+                           unsigned num)
+{
+    unsigned count = 0;
     struct ibv_recv_wr wrs[VMP_SRQ_POST_BATCH];
     struct ibv_recv_wr *bad_wr;
     unsigned batch, i;
     int ret;
 
     if (__builtin_expect(port->rails[rail].stashed & VMP_VERBS_FORKED, 0)) {
-        return -1; /* the parent's: nothing to say */
+        return 0; /* the parent's: nothing to say */
     }
 
-    while (num > 0) {
-        batch = (num < VMP_SRQ_POST_BATCH) ? num : VMP_SRQ_POST_BATCH;
+    while (count < num) {
+        batch = num - count;
+        batch = (batch < VMP_SRQ_POST_BATCH) ? batch : VMP_SRQ_POST_BATCH;
         for (i = 0; i < batch; ++i) {
-            wrs[i].wr_id   = wr_ids[i];
+            wrs[i].wr_id   = wr_ids[count + i];
             wrs[i].next    = (i + 1 < batch) ? &wrs[i + 1] : NULL;
-            wrs[i].sg_list = (struct ibv_sge*)&bufs[i];
+            wrs[i].sg_list = (struct ibv_sge*)&bufs[count + i];
             wrs[i].num_sge = 1;
         }
 
-        ret = ibv_post_srq_recv(port->rails[rail].srq, wrs, &bad_wr);
+        /* should a driver not say which */
+        bad_wr = wrs;
+        ret    = ibv_post_srq_recv(port->rails[rail].srq, wrs, &bad_wr);
         if (__builtin_expect(ret != 0, 0)) {
-            vmp_error("%s: the SRQ does not take a buffer: %s%s",
-                      port->rails[rail].name, strerror(ret),
-                      (ret == ENOMEM) ? " (it is full)" : "");
-            return -1;
+            return count + vmp_verbs_srq_refused(port, rail, ret, bad_wr - wrs);
         }
 
-        wr_ids += batch;
-        bufs   += batch;
-        num    -= batch;
+        count += batch;
     }
-    return 0;
+
+    port->rails[rail].is_srq_refused = 0;
+    return count;
 }

@@ -138,6 +138,8 @@ typedef struct vmp_verbs_rail {
     unsigned        stashed;            /**< What a poll has to look at first:
                                              OR of VMP_PORT_EVENT_*, and
                                              VMP_VERBS_FORKED */
+    int             is_srq_refused;     /**< The SRQ takes no buffers: it was
+                                             logged */
 
     /* wakeup [app] */
     unsigned          notified;         /**< CQs that will raise an event: OR
