@@ -388,6 +388,55 @@ static void test_stuck(uint64_t seed)
     world_end();
 }
 
+/* Such QPs may go on, and complete what was posted to them, when others have
+ * long been at work: the CQ, which they share, has room for both (R10) */
+static void test_stuck_cq(uint64_t seed)
+{
+    stream_t streams[2];
+    vmp_port_qp_t *qp;
+    unsigned i;
+
+    world_begin("stuck QP and CQ", seed);
+    world_params.num_paths     = 1;
+    world_params.port.cq_depth = 16;
+    world_open(3);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 2);
+    stream_wait_paths(&streams[0], 1);
+    stream_wait_paths(&streams[1], 1);
+    qp = stream_qp(&streams[0], 0);
+    sim_qp_mute(qp, 1);
+    sim_qp(qp)->is_stuck = 1;
+    for (i = 0; i < 8; ++i) {
+        VMP_CHECK(stream_send(&streams[0], SEND_ZCOPY, 100, NULL) ==
+                  VMP_INPROGRESS);
+    }
+
+    vmp_conn_fail(streams[0].ep.conn, VMP_ERR_IO_ERROR);
+    world_until(streams[0].failed == 1, 1000);
+    VMP_CHECK(world_nodes[0].iface->rails[0].cq_lost == 8);
+
+    /* 8 slots are left, of which 2 are reserved */
+    sim_qp_mute(stream_qp(&streams[1], 0), 1);
+    for (i = 0; i < 6; ++i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_ZCOPY, 100, NULL) ==
+                  VMP_INPROGRESS);
+    }
+
+    VMP_CHECK(stream_send(&streams[1], SEND_ZCOPY, 100, NULL) ==
+              VMP_ERR_NO_RESOURCE);
+    sim_qp_break(qp, VMP_WC_OTHER);
+    world_until(world_nodes[0].iface->rails[0].cq_lost == 0, 1000);
+    VMP_CHECK(stream_send(&streams[1], SEND_ZCOPY, 100, NULL) ==
+              VMP_INPROGRESS);
+    sim_qp_mute(stream_qp(&streams[1], 0), 0);
+    world_until(world_nodes[2].received == 7, 1000);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    world_run(5000000000ul);
+    world_end();
+}
+
 /* A connection is failed on demand, before it is there (`paths` is 0) and with
  * work in flight: both sides' endpoints hear once, and a new one works */
 static void test_invalidate(uint64_t seed, unsigned paths)
@@ -500,6 +549,7 @@ static void run(uint64_t seed)
     test_too_long(seed);
     test_align(seed);
     test_stuck(seed);
+    test_stuck_cq(seed);
     test_invalidate(seed, 0);
     test_invalidate(seed, 1);
     test_invalidate(seed, 4);

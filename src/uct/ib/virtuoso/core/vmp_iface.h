@@ -29,6 +29,8 @@
 typedef struct vmp_rail {
     /* R10: every posted WR, signalled or not, holds a CQ slot */
     uint32_t cq_avail;              /**< CQ slots free */
+    uint32_t cq_lost;               /**< Of WRs that may still complete, though
+                                         nobody waits for them any more */
     uint32_t cq_reserve;            /**< Of these for CREDIT frames and nops */
     uint32_t cq_share;              /**< Of these not for deepened windows */
     uint32_t unsig;                 /**< WRs with no signalled one behind */

@@ -495,7 +495,19 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
     vmp_path_fence_off(path);
 }
 
-static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
+/* Of a QP that could not be moved to ERR: its slot is free now */
+static void vmp_path_completion_late(vmp_iface_t *iface, unsigned rail,
+                                     const vmp_wc_t *wc)
+{
+    vmp_debug("completion of an unknown path dropped: 0x%" PRIx64, wc->wr_id);
+    if (iface->rails[rail].cq_lost > 0) {
+        --iface->rails[rail].cq_lost;
+        ++iface->rails[rail].cq_avail;
+    }
+}
+
+static void vmp_path_completion(vmp_iface_t *iface, unsigned rail,
+                                const vmp_wc_t *wc)
 {
     uint64_t id       = wc->wr_id;
     uint32_t ring_pos = id & ((1u << VMP_WR_ID_RING_BITS) - 1);
@@ -517,8 +529,7 @@ static void vmp_path_completion(vmp_iface_t *iface, const vmp_wc_t *wc)
                      (index >= conn->num_paths) ||
                      ((path = conn->paths[index]) == NULL) ||
                      ((path->epoch & VMP_WR_ID_EPOCH_MASK) != epoch))) {
-        vmp_debug("completion of an unknown path dropped: 0x%" PRIx64,
-                  wc->wr_id);
+        vmp_path_completion_late(iface, rail, wc);
         return;
     }
 
@@ -565,7 +576,7 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail)
         }
 
         for (i = 0; i < num; ++i) {
-            vmp_path_completion(iface, &wc[i]);
+            vmp_path_completion(iface, rail, &wc[i]);
         }
 
         count += num;

@@ -98,7 +98,7 @@ struct vmp_path {
     uint8_t             is_condemned; /**< Given up by our timer */
     uint8_t             is_marked;  /**< Drain marker was posted */
     uint8_t             is_stuck;   /**< QP could not be moved to ERR */
-    uint8_t             is_refused; /**< The device took no more than refused_pos */
+    uint8_t             is_refused; /**< The device did not take the last WR */
     uint8_t             marker_tries;
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
     uint64_t            probe_time; /**< Not is_dead: when the others were

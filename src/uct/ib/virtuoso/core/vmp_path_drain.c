@@ -7,6 +7,8 @@
 #include "vmp_conn.h"
 #include "vmp_path.h"
 
+#define VMP_MARKER_TRIES  16
+
 /*
  * The end of a path: all that was posted is found complete or flushed, then
  * control may destroy the QP.
@@ -39,10 +41,44 @@ static void vmp_path_check_lost(vmp_path_t *path)
     }
 }
 
+/* WRs that were posted, and whose completions nobody waits for */
+static uint32_t vmp_path_num_lost(const vmp_path_t *path)
+{
+    uint32_t num = path->head - (path->is_error ? path->drain_pos : path->tail);
+
+    return ((num > 0) && path->is_refused) ? num - 1 : num;
+}
+
+/* Everything ends. The CQ may still get what was not waited for (R10), so that
+ * its slots are not to be had when callbacks post. */
+static void vmp_path_end(vmp_path_t *path, vmp_status_t status)
+{
+    vmp_conn_t *conn = path->conn;
+    uint32_t lost    = vmp_path_num_lost(path);
+    vmp_wr_t wr;
+    uint32_t pos;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        vmp_path_unpost(path, &path->ring[pos & path->mask]);
+    }
+
+    path->rail->cq_avail -= lost;
+    path->rail->cq_lost  += lost;
+    while (path->tail != path->head) {
+        wr = path->ring[path->tail & path->mask];
+        ++path->tail;
+        vmp_wr_end(conn, &wr, status);
+    }
+
+    vmp_path_free(path);
+}
+
 /* Control may destroy the QP; what is in the ring ends. Return 1 if so. */
 static unsigned vmp_path_finish(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
+    vmp_rail_t *rail = path->rail;
+    uint32_t lost    = vmp_path_num_lost(path);
     vmp_cmd_t cmd    = {
         .type   = VMP_CMD_PATH_DRAINED,
         .slot   = conn->slot,
@@ -57,6 +93,8 @@ static unsigned vmp_path_finish(vmp_path_t *path)
 
     if (!(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
         vmp_replay_begin(path);
+        rail->cq_avail -= lost;
+        rail->cq_lost  += lost;
         return 1;
     }
 
@@ -64,9 +102,8 @@ static unsigned vmp_path_finish(vmp_path_t *path)
         vmp_path_check_lost(path);
     }
 
-    vmp_path_retire(path, path->head, (conn->block & VMP_BLOCK_FAILED) ?
-                                      conn->status : VMP_OK);
-    vmp_path_free(path);
+    vmp_path_end(path, (conn->block & VMP_BLOCK_FAILED) ? conn->status :
+                                                          VMP_OK);
     return 1;
 }
 
@@ -99,9 +136,6 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
     }
     vmp_path_disable(path);
 }
-
-#define VMP_MARKER_TRIES  16
-
 
 /* What completed without a completion cannot be told from what did not: a
  * marker that is flushed tells. Behind a WR that was refused, it is the only
@@ -153,11 +187,7 @@ static unsigned vmp_path_drain(vmp_path_t *path)
             return 0;
         }
 
-        path->is_error  = 1;
-        path->drain_pos = path->head;
-        if (!path->rail->rx_empty) {
-            return 0;
-        }
+        path->is_stuck = 1;
     }
 
     return vmp_path_finish(path);
