@@ -285,57 +285,6 @@ const char *vmp_wr_kind_str(unsigned kind)
     return names[kind];
 }
 
-/* R5, should the device refuse everything: the peer answers all the while, so
- * that control never gives it up */
-static void vmp_path_check_refusals(vmp_conn_t *conn)
-{
-    uint64_t now = vmp_port_now(conn->iface->port);
-
-    if ((conn->up_mask != 0) || (conn->block & VMP_BLOCK_FAILED)) {
-        return;
-    }
-
-    if (conn->refused_since == 0) {
-        conn->refused_since = now;
-    } else if ((now - conn->refused_since) >=
-               conn->iface->params.peer_timeout_ns) {
-        vmp_error("peer %016" PRIx64 " is lost: the device has refused to post "
-                  "on every path for as long as a peer is waited for; the "
-                  "lines before say why", conn->peer_id);
-        vmp_conn_fail(conn, VMP_ERR_ENDPOINT_TIMEOUT);
-    }
-}
-
-void vmp_path_refused(vmp_path_t *path)
-{
-    vmp_conn_t *conn = path->conn;
-    char str[VMP_PATH_STR_MAX];
-    const vmp_wr_t *wr;
-
-    path->is_refused   = 1;
-    path->is_condemned = 1;
-    path->refused_pos  = path->head - 1;
-    wr                 = &path->ring[path->refused_pos & path->mask];
-    if (path->state == VMP_PATH_UP) {
-        path->state = VMP_PATH_SUSPECT; /* nothing more is posted */
-        ++conn->num_suspects;
-    }
-
-    vmp_path_disable(path);
-    if (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
-        return;
-    }
-
-    vmp_log_at(vmp_log_failure_level,
-               "%s: the device refused to post a %s of %u bytes; its work goes "
-               "on over %u other paths; the line before says why",
-               vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(wr->kind),
-               wr->bytes, (unsigned)__builtin_popcountll(conn->up_mask));
-    vmp_fault_accuse(path, path->refused_pos, VMP_WC_OTHER, 0);
-    vmp_path_check_refusals(conn);
-    vmp_path_fence_off(path);
-}
-
 static void vmp_path_post_nop(vmp_path_t *path)
 {
     int ret;
@@ -344,19 +293,6 @@ static void vmp_path_post_nop(vmp_path_t *path)
                               VMP_POST_SIGNALED, NULL, 0, 0, 0);
     vmp_post_end(path, VMP_POST_SIGNALED, VMP_WR_NOP, NULL, NULL, NULL, 0);
     vmp_post_check(path, ret);
-}
-
-int vmp_path_post_marker(vmp_path_t *path)
-{
-    int ret;
-
-    ret = vmp_port_post_write(path->qp, vmp_post_wr_id(path),
-                              VMP_POST_SIGNALED, NULL, 0, 0, 0);
-    if (ret == 0) {
-        vmp_post_end(path, VMP_POST_SIGNALED, VMP_WR_NOP, NULL, NULL, NULL, 0);
-    }
-
-    return ret;
 }
 
 void vmp_path_force(vmp_path_t *path)
@@ -455,6 +391,16 @@ void vmp_path_fence_off(vmp_path_t *path)
     vmp_path_probe_all(conn);
 }
 
+/* All before a position has completed, if it was ever posted */
+static void vmp_path_retire_posted(vmp_path_t *path, uint32_t pos)
+{
+    if (path->is_refused && ((int32_t)(pos - path->refused_pos) > 0)) {
+        pos = path->refused_pos;
+    }
+
+    vmp_path_retire(path, pos, VMP_OK);
+}
+
 static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
 {
     vmp_conn_t *conn = path->conn;
@@ -466,11 +412,9 @@ static void vmp_path_error(vmp_path_t *path, uint32_t pos, const vmp_wc_t *wc)
         return;
     }
 
-    /* all before the first error has completed, if it was ever posted; all
-     * behind it is flushed, and stays in the ring until the path is drained */
-    vmp_path_retire(path, (path->is_refused &&
-                           ((int32_t)(pos - path->refused_pos) > 0)) ?
-                          path->refused_pos : pos, VMP_OK);
+    /* all before the first error has completed; all behind it is flushed, and
+     * stays in the ring until the path is drained */
+    vmp_path_retire_posted(path, pos);
     path->is_error  = 1;
     path->drain_pos = pos + 1;
     vmp_path_disable(path);
@@ -546,6 +490,15 @@ static void vmp_path_completion(vmp_iface_t *iface, unsigned rail,
     }
 
     conn->is_asked = 0;
+    if (vmp_unlikely(path->is_refused &&
+                     ((int32_t)(pos - path->refused_pos) > 0))) {
+        /* the marker was faster than the move to ERR */
+        vmp_path_retire_posted(path, pos);
+        path->is_error  = 1;
+        path->drain_pos = pos + 1;
+        return;
+    }
+
     vmp_path_retire(path, pos + 1, VMP_OK);
     if (vmp_unlikely(path->state == VMP_PATH_PROBE) && !path->is_condemned) {
         vmp_path_enable(path);

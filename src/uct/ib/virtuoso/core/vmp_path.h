@@ -177,14 +177,6 @@ unsigned vmp_path_poll(vmp_iface_t *iface, unsigned rail);
  *  for it, it follows when anything on the rail completes. */
 void vmp_path_force(vmp_path_t *path);
 
-/** A post was refused (the port has logged why): what was booked last is not in
- *  the queue. The path is done for; that goes elsewhere with the rest. */
-void vmp_path_refused(vmp_path_t *path) __attribute__((cold));
-
-/** Post what tells of a QP in ERR that it is drained. Return 0, or -1: the
- *  device refused it. */
-int vmp_path_post_marker(vmp_path_t *path);
-
 /** Room may have come back for nops that found none. */
 void vmp_path_force_again(vmp_rail_t *rail);
 
@@ -204,6 +196,10 @@ const char *vmp_wr_kind_str(unsigned kind);
 
 
 /* vmp_path_drain.c */
+
+/** A post was refused (the port has logged why): what was booked last is not in
+ *  the queue. The path is done for; that goes elsewhere with the rest. */
+void vmp_path_refused(vmp_path_t *path) __attribute__((cold));
 
 /** Its QP is in ERR; or is stuck: then nothing is waited for. */
 void vmp_path_down(vmp_path_t *path, int is_stuck);

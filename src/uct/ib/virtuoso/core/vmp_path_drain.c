@@ -5,7 +5,11 @@
  */
 
 #include "vmp_conn.h"
+#include "vmp_fault.h"
 #include "vmp_path.h"
+#include "vmp_post.h"
+
+#include <inttypes.h>
 
 #define VMP_MARKER_TRIES  16
 
@@ -13,6 +17,57 @@
  * The end of a path: all that was posted is found complete or flushed, then
  * control may destroy the QP.
  */
+
+/* R5, should the device refuse everything: the peer answers all the while, so
+ * that control never gives it up */
+static void vmp_path_check_refusals(vmp_conn_t *conn)
+{
+    uint64_t now = vmp_port_now(conn->iface->port);
+
+    if ((conn->up_mask != 0) || (conn->block & VMP_BLOCK_FAILED)) {
+        return;
+    }
+
+    if (conn->refused_since == 0) {
+        conn->refused_since = now;
+    } else if ((now - conn->refused_since) >=
+               conn->iface->params.peer_timeout_ns) {
+        vmp_error("peer %016" PRIx64 " is lost: the device has refused to post "
+                  "on every path for as long as a peer is waited for; the "
+                  "lines before say why", conn->peer_id);
+        vmp_conn_fail(conn, VMP_ERR_ENDPOINT_TIMEOUT);
+    }
+}
+
+void vmp_path_refused(vmp_path_t *path)
+{
+    vmp_conn_t *conn = path->conn;
+    char str[VMP_PATH_STR_MAX];
+    const vmp_wr_t *wr;
+
+    path->is_refused   = 1;
+    path->is_condemned = 1;
+    path->refused_pos  = path->head - 1;
+    wr                 = &path->ring[path->refused_pos & path->mask];
+    if (path->state == VMP_PATH_UP) {
+        path->state = VMP_PATH_SUSPECT; /* nothing more is posted */
+        ++conn->num_suspects;
+    }
+
+    vmp_path_disable(path);
+    if (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
+        return;
+    }
+
+    vmp_log_at(vmp_log_failure_level,
+               "%s: the device refused to post a %s of %u bytes; its work goes "
+               "on over %u other paths; the line before says why",
+               vmp_path_str(path, str, sizeof(str)), vmp_wr_kind_str(wr->kind),
+               wr->bytes, (unsigned)__builtin_popcountll(conn->up_mask));
+    vmp_fault_accuse(path, path->refused_pos, VMP_WC_OTHER, 0);
+    vmp_path_check_refusals(conn);
+    vmp_path_fence_off(path);
+}
 
 /* The peer closed in good order, but an operation did not get through. Its
  * acknowledgement may just be lost: of messages, GOODBYE said which were
@@ -135,6 +190,19 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
         path->rail->rx_empty = 0; /* what came in since the last poll counts */
     }
     vmp_path_disable(path);
+}
+
+static int vmp_path_post_marker(vmp_path_t *path)
+{
+    int ret;
+
+    ret = vmp_port_post_write(path->qp, vmp_post_wr_id(path),
+                              VMP_POST_SIGNALED, NULL, 0, 0, 0);
+    if (ret == 0) {
+        vmp_post_end(path, VMP_POST_SIGNALED, VMP_WR_NOP, NULL, NULL, NULL, 0);
+    }
+
+    return ret;
 }
 
 /* What completed without a completion cannot be told from what did not: a

@@ -104,7 +104,9 @@ static uint32_t vmp_replay_done(const vmp_path_t *path, uint32_t packets)
 {
     uint32_t count;
 
-    if (path->peer_psn == VMP_PSN_UNKNOWN) {
+    if ((path->peer_psn == VMP_PSN_UNKNOWN) ||
+        (path->is_refused && ((path->tail - 1) == path->refused_pos))) {
+        /* of what the device did not take, the marker may have the PSN */
         return 0;
     }
 
