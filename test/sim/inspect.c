@@ -476,7 +476,8 @@ void inspect_long(void)
             for (i = 0; i < conn->num_paths; ++i) {
                 paths += (conn->paths[i] != NULL);
                 half  += (conn->paths[i] == NULL) &&
-                         (world.prog->is_faulty || conn->want_sent);
+                         (world.prog->is_faulty || conn->want_sent ||
+                          (conn->num_eps > 0));
             }
         }
 

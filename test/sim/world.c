@@ -21,7 +21,8 @@
 #define WORLD_ASKERS     8              /* every 8th program asks for credit */
 #define WORLD_ASK        20             /* at every 20th poll of an interface */
 #define WORLD_ASK_MAX    1000           /* polls: then no more */
-#define WORLD_LONG       (8 * SEC)      /* peer timeout and quarantine */
+#define WORLD_LONG       (8 * SEC)      /* quarantine, and what devices take */
+#define WORLD_GONE       (5 * 4)        /* peer timeouts: see vmp_ctl_idle.c */
 #define WORLD_IDLE_POLL  (10 * MSEC)    /* while it is measured */
 
 
@@ -383,6 +384,12 @@ void world_run_until(uint64_t end)
 
 /* Beginning to end --------------------------------------------------------- */
 
+/* Until nothing is left of who closed. Its last words may have been lost. */
+static uint64_t world_long(void)
+{
+    return WORLD_LONG + (WORLD_GONE * world.prog->params.peer_timeout_ns);
+}
+
 /* Close in random order, some after a while */
 static void world_close(void)
 {
@@ -399,7 +406,7 @@ static void world_close(void)
             }
 
             if (world.prog->is_long && (i == 0)) {
-                world_run_until(sim_now() + WORLD_LONG);
+                world_run_until(sim_now() + world_long());
                 inspect_long();
             }
         }

@@ -223,6 +223,8 @@ static void app_event(unsigned n, const vmp_ev_t *ev)
         conn->status      = ev->status;
         node->num_failed += ev->type == VMP_EV_CONN_FAILED;
         break;
+    case VMP_EV_PROBE:
+        break;
     case VMP_EV_CONN_GONE:
         ev_gone(node, ev);
         break;

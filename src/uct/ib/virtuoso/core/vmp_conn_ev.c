@@ -252,6 +252,9 @@ void vmp_conn_event(vmp_iface_t *iface, const vmp_ev_t *ev)
     case VMP_EV_PEER_ALIVE:
         vmp_watch_pong(conn);
         break;
+    case VMP_EV_PROBE:
+        vmp_path_probe_all(conn);
+        break;
     case VMP_EV_CONN_FAILED:
         /* control has logged why */
         vmp_conn_fail(conn, ev->status);

@@ -531,6 +531,7 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
     vmp_spsc_node_t *node;
+    uint64_t idle;
 
     ctl->now = now;
     if (ctl->is_stalled) {
@@ -548,10 +549,14 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
         vmp_ctl_conn_timer(ctl->heap[0], now);
     }
 
+    idle = vmp_ctl_idle_progress(ctl, now);
     next = vmp_ctl_down_settle(ctl, now);
     vmp_ctl_path_quarantine(ctl, now);
     vmp_ctl_peer_expire(ctl, now);
 
+    if (idle < next) {
+        next = idle;
+    }
     if ((ctl->heap_len > 0) && (ctl->heap[0]->resend_at < next)) {
         next = ctl->heap[0]->resend_at;
     }

@@ -96,6 +96,8 @@ typedef enum vmp_ev_type {
                                  elsewhere. Not sent once the connection ended */
     VMP_EV_PEER_ALIVE,      /**< It answered what was asked after the last
                                  VMP_CMD_PING */
+    VMP_EV_PROBE,           /**< It has long been silent: see whether its paths
+                                 are there */
     VMP_EV_CONN_FAILED,     /**< Cannot go on; `status`, `reason`. PATH_DOWN of
                                  each of its paths follows. Not sent after
                                  VMP_CMD_FAIL was taken */

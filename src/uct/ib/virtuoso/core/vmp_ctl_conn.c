@@ -423,6 +423,13 @@ void vmp_ctl_conn_recv_connect(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
         return;
     }
 
+    /* Whoever names a connection has one already, and asks whether we have */
+    if ((msg->dst_incarn != 0) &&
+        (vmp_ctl_slot_find(ctl, msg->dst_conn, msg->dst_incarn) == NULL)) {
+        vmp_ctl_answer(ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
+        return;
+    }
+
     peer = vmp_ctl_peer_find(ctl, msg->src_id, role);
     conn = (peer == NULL) ? NULL : peer->conn;
 
@@ -490,7 +497,12 @@ void vmp_ctl_conn_recv_reject(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     char str[VMP_CTL_STR_MAX];
 
     if (conn->state != VMP_CTL_CONN_CONNECTING) {
-        return;                     /* An older answer: accepted meanwhile */
+        /* An older answer: accepted meanwhile. But one that names the connection
+         * says that it is not there any more. */
+        if ((reason == VMP_REASON_STALE) && (msg->src_incarn != 0)) {
+            vmp_ctl_conn_recv_goodbye(conn, msg, now);
+        }
+        return;
     }
 
     vmp_ctl_conn_str(conn, str);

@@ -23,6 +23,7 @@
  *   vmp_ctl_down.c    fencing off a path that died, at both ends
  *   vmp_ctl_home.c    paths go back to where they were
  *   vmp_ctl_addr.c    addresses that change
+ *   vmp_ctl_idle.c    peers that went without a word
  *   vmp_ctl_log.c     what is said of paths
  *   vmp_entropy.c     which entropy values
  */
@@ -193,6 +194,7 @@ struct vmp_ctl_conn {
     uint32_t             log_left_out;      /**< Lines too many */
     uint64_t             need_since;        /**< VMP_CMD_NEED */
     uint64_t             heard;             /**< Last valid datagram */
+    uint64_t             idle_heard;        /**< The same at the last look */
     uint64_t             resend_at;         /**< Of the timer */
     uint64_t             resend_due;        /**< Of what is unanswered; 0: to be
                                                  set */
@@ -227,6 +229,8 @@ struct vmp_ctl_conn {
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
     uint8_t              must_forget;       /**< Its host may have changed */
     uint8_t              born_gen;          /**< ctl->addr_gen when made */
+    uint8_t              idle_looks;        /**< In a row without a sign of it */
+    uint8_t              idle_probes;       /**< VMP_EV_PROBE since then */
     uint8_t              is_pinging;        /**< Asks whether the peer is there */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
@@ -252,6 +256,7 @@ struct vmp_ctl {
     uint64_t             now;
     uint64_t             copy_time;         /**< Next copy of a datagram */
     uint64_t             renewed_at;        /**< Fresh UD QPs; 0: never */
+    uint64_t             idle_at;           /**< Next look at all connections */
     uint8_t              spares[VMP_MAX_RAILS]; /**< Mask of those there */
     vmp_ctl_conn_t       **slots;           /**< NULL: free */
     uint32_t             num_slots;
@@ -348,6 +353,12 @@ void vmp_ctl_timer_clear(vmp_ctl_conn_t *conn);
 
 void vmp_ctl_half_add(vmp_ctl_conn_t *conn);
 void vmp_ctl_half_remove(vmp_ctl_conn_t *conn);
+
+
+/* vmp_ctl_idle.c */
+
+/** Look for peers that are gone, when it is time. Return when it is. */
+uint64_t vmp_ctl_idle_progress(vmp_ctl_t *ctl, uint64_t now);
 
 
 /* vmp_ctl_conn.c */
