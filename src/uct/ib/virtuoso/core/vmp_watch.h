@@ -14,6 +14,10 @@ struct vmp_conn;
 struct vmp_iface;
 struct vmp_path;
 
+#define VMP_WATCH_MSEC  1000000ull                  /**< ns */
+#define VMP_WATCH_MAX   (1000 * VMP_WATCH_MSEC)     /**< Nothing may take
+                                                         longer, ns */
+
 
 /**
  * Whether paths still carry (R11). Now and then progress looks at the
@@ -56,12 +60,6 @@ typedef struct vmp_watch {
 } vmp_watch_t;
 
 
-/** Nothing is known yet. */
-void vmp_watch_conn_init(struct vmp_conn *conn);
-
-/** A new path begins with what its connection knows. */
-void vmp_watch_path_init(struct vmp_path *path);
-
 /** Watch a connection until it has nothing in flight any more. */
 void vmp_watch_add_slow(struct vmp_conn *conn);
 
@@ -78,9 +76,38 @@ void vmp_watch_pong(struct vmp_conn *conn);
 /** No path is left but suspects: these have to do. */
 void vmp_watch_restore(struct vmp_conn *conn);
 
-/** How long requests of `bytes` in flight on a path may take by what is known,
- *  ns. */
+
+/* vmp_watch_est.c: how long it may take ------------------------------------ */
+
+/** Nothing is known yet. */
+void vmp_watch_conn_init(struct vmp_conn *conn);
+
+/** A new path begins with what its connection knows. */
+void vmp_watch_path_init(struct vmp_path *path);
+
+/** How long a path may stand still with what it has in flight, ns. */
 uint64_t vmp_watch_limit(const struct vmp_path *path);
+
+/** How long the first request of a new path may take: as long as what other
+ *  paths may have put in front of it, ns. */
+uint64_t vmp_watch_probe_limit(const struct vmp_path *path);
+
+/** End the sample that is under way if it is complete, and begin the next. */
+void vmp_watch_time(struct vmp_path *path, uint64_t now);
+
+/** It stood still for `stood` ns, and only took longer than what is known: so
+ *  it may, from now on. */
+void vmp_watch_forgive(struct vmp_path *path, uint64_t stood);
+
+static inline uint64_t vmp_watch_min(uint64_t a, uint64_t b)
+{
+    return (a < b) ? a : b;
+}
+
+static inline uint64_t vmp_watch_max(uint64_t a, uint64_t b)
+{
+    return (a > b) ? a : b;
+}
 
 
 #endif
