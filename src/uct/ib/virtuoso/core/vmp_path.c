@@ -500,6 +500,10 @@ static void vmp_path_completion(vmp_iface_t *iface, unsigned rail,
     }
 
     vmp_path_retire(path, pos + 1, VMP_OK);
+    if (vmp_unlikely(path->timing == VMP_TIMING_ON)) {
+        vmp_watch_end(path);
+    }
+
     if (vmp_unlikely(path->state == VMP_PATH_PROBE) && !path->is_condemned) {
         vmp_path_enable(path);
     }

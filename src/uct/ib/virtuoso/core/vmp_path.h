@@ -94,6 +94,7 @@ struct vmp_path {
     uint8_t             rail_index;
     uint8_t             remote_rail;
     uint8_t             state;
+    uint8_t             timing;     /**< vmp_watch_timing_t */
     uint8_t             is_error;   /**< An error completion came */
     uint8_t             is_condemned; /**< Given up by our timer */
     uint8_t             is_marked;  /**< Drain marker was posted */

@@ -104,6 +104,9 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
         path->unsig       = 0;
         path->unsig_bytes = 0;
         path->unsig_bufs  = 0;
+        if (vmp_unlikely(path->timing == VMP_TIMING_DUE)) {
+            vmp_watch_begin(path);
+        }
     } else {
         ++rail->unsig;
         ++path->unsig;

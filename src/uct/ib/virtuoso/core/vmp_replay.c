@@ -123,16 +123,20 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
                               uint32_t bytes, uint64_t sn)
 {
     vmp_conn_t *conn = to->conn;
+    uint8_t timing   = to->timing;
     vmp_wr_t *wr;
 
-    wr          = vmp_post_end(to, VMP_POST_SIGNALED, VMP_WR_NOP, old->ep,
-                               old->buf, old->comp, 0);
+    /* no sample: how much is in flight is counted below */
+    to->timing   = (timing == VMP_TIMING_ON) ? timing : VMP_TIMING_OFF;
+    wr           = vmp_post_end(to, VMP_POST_SIGNALED, VMP_WR_NOP, old->ep,
+                                old->buf, old->comp, 0);
     wr->kind     = old->kind;
     wr->barrier  = old->barrier;
     wr->bytes    = bytes;
     wr->sn       = sn;
     wr->refusals = old->refusals;
     wr->deaths   = old->deaths;
+    to->timing   = timing;
 
     /* what posting a nop does not count */
     to->psn           += vmp_wr_packets(to, wr->kind, bytes) - 1;

@@ -21,6 +21,7 @@
 #define VMP_WATCH_PONG       (5 * VMP_WATCH_MSEC)
 #define VMP_WATCH_ALONE      (20 * VMP_WATCH_MSEC)
 #define VMP_WATCH_RARELY     (16000 * VMP_WATCH_MSEC)
+#define VMP_WATCH_PATIENCE   8              /* limits, if nobody waits */
 #define VMP_WATCH_UNSIG      16             /* limits, until signalled anyway */
 
 
@@ -127,8 +128,8 @@ static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
     return moved;
 }
 
-/* See to it that others show whether a suspect should have moved. A frame, since
- * a peer without receive buffers answers other requests, too. */
+/* See to it that others show whether a suspect should have moved. A frame,
+ * since a peer without receive buffers answers other requests, too. */
 static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
 {
     vmp_conn_t *conn = path->conn;
@@ -191,7 +192,7 @@ static void vmp_watch_suspect(vmp_path_t *path, uint64_t now)
     ++conn->iface->counters.paths_suspected;
     ++conn->num_suspects;
     path->state              = VMP_PATH_SUSPECT;
-    path->watch.is_timing    = 0;   /* of what happens now nothing is learnt */
+    path->timing             = VMP_TIMING_OFF; /* nothing is learnt of that */
     path->watch.proof_time   = 0;
     path->watch.suspect_time = now;
     vmp_path_withdraw(path);
@@ -261,8 +262,8 @@ static int vmp_watch_has_messages(const vmp_path_t *path)
     return 0;
 }
 
-/* All stand still, and the peer's control has answered at once: one of the paths
- * is tried elsewhere. More follow ever more rarely, until something moves. */
+/* All stand still, and the peer's control has answered at once: one of the
+ * paths is tried elsewhere. More follow ever more rarely, until something moves. */
 static int vmp_watch_is_sacrifice(const vmp_path_t *path, uint64_t now,
                                   uint64_t limit)
 {
@@ -330,6 +331,20 @@ static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
     return end;
 }
 
+/* Whether nothing is lost if it stands still: it only shows that it carries */
+static int vmp_watch_is_probed(const vmp_path_t *path)
+{
+    uint32_t pos;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        if (path->ring[pos & path->mask].kind != VMP_WR_NOP) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
 /* Return when to look again. */
 static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
 {
@@ -373,6 +388,14 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
         }
 
         return end;
+    }
+
+    if (vmp_watch_is_probed(path)) {
+        /* it knows little of the network of now */
+        end = watch->seen_time + (limit * VMP_WATCH_PATIENCE);
+        if (now < end) {
+            return end;
+        }
     }
 
     if ((watch->looks >= 2) && path->rail->tx_empty) {

@@ -42,22 +42,28 @@ typedef struct vmp_watch {
     vmp_watch_est_t est;
     uint64_t        seen_time;  /**< Last seen to move, or to begin */
     uint64_t        head_time;  /**< Last seen with a new request */
-    uint64_t        mark_time;  /**< A sample is under way since then, */
+    uint64_t        mark_time;  /**< The last sample was posted, */
     uint32_t        mark_pos;   /**< and ends when this is complete */
-    uint32_t        mark_bytes; /**< In flight when it began */
+    uint32_t        mark_bytes; /**< In flight when it was */
     uint32_t        seen_tail;
     uint32_t        seen_head;
     uint64_t        suspect_time;
     uint64_t        probe_time; /**< Suspect: others were probed last */
     uint64_t        proof_time; /**< Suspect: another one moved since; 0: no */
-    uint64_t        since_time; /**< Requests from since_pos on were posted after
-                                     that */
+    uint64_t        since_time; /**< Requests from since_pos on were posted
+                                     after that */
     uint32_t        since_pos;
     uint8_t         looks;      /**< Since it moved */
     uint8_t         is_silent;  /**< Had nothing in flight that completes by
                                      itself */
-    uint8_t         is_timing;
 } vmp_watch_t;
+
+/** Samples of a path: of one request at a time, from its post on. */
+typedef enum vmp_watch_timing {
+    VMP_TIMING_OFF,             /**< None before the next look */
+    VMP_TIMING_DUE,             /**< The next signalled request is one */
+    VMP_TIMING_ON               /**< It is in flight */
+} vmp_watch_timing_t;
 
 
 /** Watch a connection until it has nothing in flight any more. */
@@ -92,7 +98,13 @@ uint64_t vmp_watch_limit(const struct vmp_path *path);
  *  paths may have put in front of it, ns. */
 uint64_t vmp_watch_probe_limit(const struct vmp_path *path);
 
-/** End the sample that is under way if it is complete, and begin the next. */
+/** The request that was posted last is a sample; */
+void vmp_watch_begin(struct vmp_path *path);
+
+/** and it may be complete. */
+void vmp_watch_end(struct vmp_path *path);
+
+/** Let the next request be a sample, unless there was one just now. */
 void vmp_watch_time(struct vmp_path *path, uint64_t now);
 
 /** It stood still for `stood` ns, and only took longer than what is known: so

@@ -7,10 +7,12 @@
 #include "vmp_conn.h"
 
 #define VMP_EST_SHORT      4096             /* bytes: takes a round trip */
+#define VMP_EST_CALM       32               /* samples: the variance falls */
 
 /* ns */
 #define VMP_EST_SRTT       (25 * VMP_WATCH_MSEC)    /* before any sample */
 #define VMP_EST_BYTE_PS    1000000u                 /* 1 us a byte */
+#define VMP_EST_PAUSE      50000                    /* from sample to sample */
 #define VMP_EST_PROBE_MIN  (2 * VMP_WATCH_MSEC)
 #define VMP_EST_PROBE_NEW  (250 * VMP_WATCH_MSEC)
 
@@ -26,10 +28,11 @@ void vmp_watch_path_init(vmp_path_t *path)
 {
     path->watch.est       = path->conn->est;
     path->watch.is_silent = 1;
+    path->timing          = VMP_TIMING_DUE;
 }
 
-/* Bytes in flight that count: a path moves with each chunk, so that the next one
- * or the one behind it tells */
+/* Bytes in flight that count: a path moves with each chunk, so that the next
+ * one or the one behind it tells */
 static uint64_t vmp_watch_bytes(const vmp_path_t *path)
 {
     return vmp_watch_min(path->pol->inflight,
@@ -88,7 +91,8 @@ static void vmp_watch_sample(vmp_path_t *path, uint64_t time)
             error        = (rtt > est->srtt) ? rtt - est->srtt :
                                                est->srtt - rtt;
             est->srtt   += ((int32_t)rtt - (int32_t)est->srtt) / 8;
-            est->rttvar += ((int32_t)error - (int32_t)est->rttvar) / 4;
+            est->rttvar += ((int32_t)error - (int32_t)est->rttvar) /
+                           ((error > est->rttvar) ? 4 : VMP_EST_CALM);
         }
     } else {
         byte_ps = vmp_watch_min(rtt * 1000ull / bytes, UINT32_MAX);
@@ -110,21 +114,32 @@ static void vmp_watch_sample(vmp_path_t *path, uint64_t time)
     path->conn->est    = *est;
 }
 
-void vmp_watch_time(vmp_path_t *path, uint64_t now)
+void vmp_watch_begin(vmp_path_t *path)
 {
     vmp_watch_t *watch = &path->watch;
-    uint32_t signalled = path->head - path->unsig;
 
-    if (watch->is_timing && ((int32_t)(path->tail - watch->mark_pos) >= 0)) {
-        vmp_watch_sample(path, now - watch->mark_time);
-        watch->is_timing = 0;
+    path->timing      = VMP_TIMING_ON;
+    watch->mark_pos   = path->head;
+    watch->mark_time  = vmp_port_now(path->conn->iface->port);
+    watch->mark_bytes = vmp_watch_bytes(path);
+}
+
+void vmp_watch_end(vmp_path_t *path)
+{
+    if ((int32_t)(path->tail - path->watch.mark_pos) >= 0) {
+        path->timing = VMP_TIMING_OFF;
+        vmp_watch_sample(path, vmp_port_now(path->conn->iface->port) -
+                               path->watch.mark_time);
     }
+}
 
-    if (!watch->is_timing && ((int32_t)(signalled - path->tail) > 0)) {
-        watch->is_timing  = 1;
-        watch->mark_pos   = signalled;
-        watch->mark_time  = now;
-        watch->mark_bytes = vmp_watch_bytes(path);
+void vmp_watch_time(vmp_path_t *path, uint64_t now)
+{
+    /* the clock is not for every request: that costs */
+    if ((path->timing == VMP_TIMING_OFF) &&
+        (path->state != VMP_PATH_SUSPECT) &&
+        ((now - path->watch.mark_time) >= VMP_EST_PAUSE)) {
+        path->timing = VMP_TIMING_DUE;
     }
 }
 
