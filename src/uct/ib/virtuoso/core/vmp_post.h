@@ -275,6 +275,10 @@ static inline vmp_status_t vmp_post_begin_bcopy(vmp_conn_t *conn,
     vmp_iface_t *iface = conn->iface;
 
     *buf_p = NULL;
+    if (vmp_unlikely(conn->is_pinned && conn->is_bulk)) {
+        vmp_path_force(conn->tx_path);
+    }
+
     if (vmp_unlikely(conn->block)) {
         return vmp_conn_refusal(conn);
     }
@@ -303,8 +307,12 @@ static inline vmp_path_t *vmp_post_bcopy_path(vmp_conn_t *conn, size_t length)
         return conn->tx_path;
     }
 
-    path          = vmp_conn_spread(conn, length);
     conn->is_bulk = 1;
+    if (vmp_unlikely(conn->is_pinned)) {
+        return conn->tx_path;           /* there is no way back: post nothing */
+    }
+
+    path = vmp_conn_spread(conn, length);
     return (path != NULL) ? path : conn->tx_path;
 }
 

@@ -64,6 +64,10 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
         return vmp_conn_no_room(conn);
     }
 
+    if (vmp_unlikely(conn->block)) {
+        return vmp_conn_refusal(conn);  /* a pin was lost just now */
+    }
+
     if (vmp_unlikely(conn->num_ops >= conn->iface->conn_ops_max)) {
         return vmp_conn_no_room(conn);
     }
