@@ -30,8 +30,6 @@ typedef struct accident {
 
 static accident_t accidents[ACCIDENT_MAX];
 static unsigned   num_accidents;
-static uint64_t   move_time;            /* last new address, 0: none, */
-static unsigned   move_host;            /* and whose */
 static uint64_t   applied;              /* ns: what is set is of then */
 
 
@@ -297,52 +295,15 @@ static void accident_on_qp(accident_t *accident)
     }
 }
 
-static int accident_is_connected(const inst_t *inst, const inst_t *peer)
-{
-    const vmp_conn_t *conn;
-    const vmp_link_t *link;
-
-    vmp_list_for_each(link, &inst->iface->all) {
-        conn = vmp_container_of(link, vmp_conn_t, all);
-        if ((conn->peer_id == peer->attr.addr.id) && (conn->num_paths > 0)) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-/* Connections follow. Who has the old address and is not connected yet may
- * never find it; who asks for it from now on gets the new one. */
+/* Connections follow; who asks for it from now on gets the new one. */
 static void accident_new_address(host_t *host)
 {
-    const inst_t *inst;
-    unsigned i;
-
-    /* two that move at the same time do not find each other again */
-    if ((move_time != 0) && (move_host != host->index) &&
-        ((sim_now() - move_time) < (1000000 * USEC))) {
-        trace("  too soon after another");
-        return;
-    }
-
-    move_time = sim_now();
-    move_host = host->index;
     sim_nic_new_address(host->index);
-    if (host->inst == NULL) {
-        return;
+    if (host->inst != NULL) {
+        sim_nic_address(host->index, &host->inst->attr.rail_addr);
     }
 
-    sim_nic_address(host->index, &host->inst->attr.rail_addr);
-    for (i = 0; i < world.prog->num_hosts; ++i) {
-        inst = world.hosts[i].inst;
-        if ((inst != NULL) && (i != host->index) &&
-            !accident_is_connected(inst, host->inst)) {
-            pair_give_up(i, host->index);
-            pair_of(i, host->index)->may_fail = 1;
-            pair_of(host->index, i)->may_fail = 1;
-        }
-    }
+    found_check(host);
 }
 
 static void accident_on_host(const fault_t *fault, uint64_t until)
@@ -366,6 +327,7 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
         sim_port_stall_helper(host->inst->iface->port, until);
     } else if (fault->kind == FAULT_KILL) {
         host_kill(host);
+        found_check(host);
     } else if ((fault->kind != FAULT_STALL) && (fault->kind != FAULT_UNPLUG)) {
         sim_port_rail_event(host->inst->iface->port, 0,
                             fault->kind == FAULT_PORT_UP);
@@ -378,7 +340,6 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
 void accident_init(void)
 {
     num_accidents = 0;
-    move_time     = 0;
     accident_apply();
 }
 

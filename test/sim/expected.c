@@ -22,11 +22,6 @@ static struct {
     int          is_rare;               /* a file in scenarios/ shows it */
     unsigned     seen;                  /* after this kind alone */
 } expected[] = {
-    /* who moves while it connects, and is cut off then, may not be found */
-    {FAULT_ADDRESS,  "failure"},
-    {FAULT_ADDRESS,  "recovery"},
-    {FAULT_ADDRESS,  "idle"},
-
     {FAULT_LAST,     ""}
 };
 

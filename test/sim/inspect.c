@@ -196,11 +196,11 @@ static void inspect_books(const inst_t *inst)
     oracle_check(credit == iface->credit_used, "leak", "host %u: %u credits "
                  "granted, %u in the books", host, credit, iface->credit_used);
     oracle_check((posted + rail->cq_avail + rail->cq_lost) ==
-                 iface->attr.cq_depth, "leak", "host %u: %u posted, %u of %u CQ "
-                 "slots free, %u lost", host, posted, rail->cq_avail,
+                 iface->attr.cq_depth, "leak", "host %u: %u posted, %u of %u "
+                 "CQ slots free, %u lost", host, posted, rail->cq_avail,
                  iface->attr.cq_depth, rail->cq_lost);
-    oracle_check((rail->cq_lost == 0) || inst->host->is_hurt, "leak", "host %u: "
-                 "%u CQ slots lost", host, rail->cq_lost);
+    oracle_check((rail->cq_lost == 0) || inst->host->is_hurt, "leak",
+                 "host %u: %u CQ slots lost", host, rail->cq_lost);
     oracle_check(unsig == rail->unsig, "leak", "host %u: %u unsignalled, %u in "
                  "the books", host, unsig, rail->unsig);
     oracle_check(rail->rx_held <= held, "leak", "host %u: %u buffers held, %u "

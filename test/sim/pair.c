@@ -169,7 +169,8 @@ int pair_may_fail(const user_ep_t *ep)
     unsigned to   = ep->target->host->index;
     pair_t *pair  = pair_of(from, to);
 
-    if (pair->may_fail || ep->target->is_closed || ep->inst->is_closed ||
+    if (pair->may_fail || ep->is_cut_off || ep->target->is_closed ||
+        ep->inst->is_closed ||
         (pair->may_not_begin && !ep->was_up) || (ep->blame >= PAIR_OWN_LOCAL)) {
         return 1;
     }
@@ -363,7 +364,10 @@ uint64_t pair_bound(const pair_t *pair)
     bound += (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
     bound += (happened & BIT(OUTAGE)) ? PAIR_IDLE : 0;
     bound += 2 * pair->backlog;
-    if (pair->has_closed && ((happened & PAIR_OF_CTL) ||
+    if (pair->is_cut_off) {
+        /* R5: from the next operation on */
+        bound += world.prog->params.peer_timeout_ns;
+    } else if (pair->has_closed && ((happened & PAIR_OF_CTL) ||
                              (world.prog->ud_loss > 0))) {
         /* its last words may have been lost: nobody is there to answer */
         bound += world.prog->params.peer_timeout_ns;

@@ -97,6 +97,7 @@ struct user_ep {
     uint8_t    is_failed;               /* ep_failed came */
     uint8_t    was_up;                  /* Its connection had a path once */
     uint8_t    blame;                   /* Its operations' errors, see pair.c */
+    uint8_t    is_cut_off;              /* See found.c: it may be lost */
     uint8_t    waits;                   /* By wait_ready, not by trying */
     uint8_t    one_by_one;              /* A request a call of ep_ready */
     uint8_t    is_waiting;
@@ -196,6 +197,7 @@ struct pair {
     uint8_t  may_not_begin;             /* or those that never had a path */
     uint8_t  is_lossy;                  /* A connection was lost: messages that
                                            had arrived may be dropped */
+    uint8_t  is_cut_off;                /* Some endpoint was, see found.c */
     uint8_t  is_stuck;                  /* Never recovers, as is known */
 };
 
@@ -327,6 +329,12 @@ void pairs_healed(void);
 
 /** How long it takes after the last accident, at most, ns. */
 uint64_t pair_bound(const pair_t *pair);
+
+
+/* found.c: whether hosts that move are found again */
+
+/** It has another address, or was killed. */
+void found_check(const host_t *host);
 
 
 /* pace.c: how long operations stand still while there is a way */

@@ -547,13 +547,13 @@ static int lose_all(void *arg, vmp_port_t *port, const void *data,
 /* How a peer may go whose last words are lost */
 enum {
     GONE_CLOSED,                        /* nobody is there to answer */
-    GONE_DROPPED,                       /* it is there, without the connection */
-    GONE_NOT                            /* it is there, and idle */
+    GONE_DROPPED,                       /* it is, without the connection */
+    GONE_NOT                            /* it is, and idle */
 };
 
 /* Nothing is in flight, and no endpoint stands here: who is left finds out by
- * itself, and lets go of all QPs (R14). Who has an endpoint keeps the connection
- * for it. */
+ * itself, and lets go of all QPs (R14). Who has an endpoint keeps the
+ * connection for it. */
 static void test_gone(uint64_t seed, int how, int has_ep)
 {
     stream_t streams[2];

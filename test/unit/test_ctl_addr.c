@@ -146,6 +146,67 @@ static void test_others(void)
     world_cleanup();
 }
 
+/* An answer from before the move, which was at the door all the time, does not
+ * mean that the peer has heard of it */
+static void test_late_answer(void)
+{
+    world_begin(5);
+    world.delay_max = 1;
+    world.tap       = tap_connect;
+    app_connect(0, 1);
+    world_run(15000);
+    VMP_CHECK(world.sent_types[VMP_CTL_CONNECT_ACK] == 1);
+    world.tap = NULL;
+    world_run(100 * MSEC);
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    world.lost_type = VMP_CTL_CONNECT;
+    node_move(0, 1);
+    world_run(MSEC);
+    world_inject(0, first, first_len);
+    world_run(MSEC);
+    world.lost_type = 0;
+    world_run(500 * MSEC);
+    check_repair(1);
+    world_cleanup();
+}
+
+/* Two that move at the same time do not find each other, unless one of them is
+ * told where the other one is */
+static void test_hint(unsigned n)
+{
+    vmp_rail_addr_t addr;
+
+    begin(6);
+    world.loss = 1000;
+    node_move(0, 1);
+    node_move(1, 1);
+    world_run(100 * MSEC);
+    world.loss = 0;
+    app_fail_path(n, app_slot(n, 1 - n), 0);
+    world_run(WORLD_TIMEOUT / 2);
+    VMP_CHECK(app_find(n, world.nodes[1 - n].id, 0, NULL)->paths[0].state !=
+              APP_PATH_UP);
+    app_connect(n, 1 - n);
+    world_run(RECOVER);
+    app_check_pair(0, 1, 1);
+    check_repair(n);
+    world_cleanup();
+
+    /* the same while it connects */
+    world_begin(7);
+    addr = world.nodes[1 - n].addr;
+    world.nodes[1 - n].addr.gid[12]++;
+    app_connect(n, 1 - n);
+    world.nodes[1 - n].addr = addr;
+    world_run(WORLD_TIMEOUT / 2);
+    VMP_CHECK(!app_find(n, world.nodes[1 - n].id, 0, NULL)->is_agreed);
+    app_connect(n, 1 - n);
+    world_run(100 * MSEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
 int main(void)
 {
     unsigned i;
@@ -154,6 +215,9 @@ int main(void)
         test_move(i);
     }
     test_late();
+    test_late_answer();
+    test_hint(0);
+    test_hint(1);
     test_others();
 
     printf("test_ctl_addr: ok\n");

@@ -270,6 +270,8 @@ static void random_msg(uint64_t *rng, unsigned type, vmp_ctl_msg_t *msg)
         msg->ver_min    = 1 + vmp_check_random(rng) % 3;
         msg->ver_max    = msg->ver_min + vmp_check_random(rng) % 3;
         msg->num_paths  = 1 + vmp_check_random(rng) % 255;
+        msg->addr_gen   = (uint8_t)vmp_check_random(rng);
+        msg->known_gen  = (uint8_t)vmp_check_random(rng);
         msg->features   = (uint32_t)vmp_check_random(rng);
         msg->credits    = vmp_check_random(rng) % (1u << 30);
         msg->frame_size = VMP_FRAME_SIZE_MIN +

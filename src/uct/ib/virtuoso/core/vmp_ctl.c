@@ -415,7 +415,7 @@ static void recv_on_conn(vmp_ctl_t *ctl, const vmp_ctl_msg_t *msg,
         return;
     }
 
-    conn->heard = now;
+    vmp_ctl_conn_heard(conn, now);
     if (msg->type == VMP_CTL_DISCONNECT) {
         conn->peer_is_idle = 1;
         return;

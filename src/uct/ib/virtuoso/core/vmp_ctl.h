@@ -39,7 +39,8 @@ typedef struct vmp_ctl vmp_ctl_t;
 /* Commands: application -> control ---------------------------------------- */
 
 typedef enum vmp_cmd_type {
-    VMP_CMD_CONNECT,        /**< Find or make the connection to a peer */
+    VMP_CMD_CONNECT,        /**< Find or make the connection to a peer. Again
+                                 when it is said to be somewhere else */
     VMP_CMD_WANT_PATHS,     /**< Bring up paths until `num_paths` are there */
     VMP_CMD_FAIL,           /**< The connection has failed here: all its QPs to
                                  ERR, tell the peer (GOODBYE, FAILED) */

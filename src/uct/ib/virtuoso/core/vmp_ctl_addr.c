@@ -70,6 +70,19 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
     }
 }
 
+/* Both may be old, so it is asked at both */
+void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
+{
+    if ((conn->peer_id == conn->ctl->params.id) || is_same(rail, &conn->rail)) {
+        return;
+    }
+
+    conn->hint     = *rail;
+    conn->has_hint = 1;
+    conn->asked_at = 0;
+    vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+}
+
 void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
 {
     char str[VMP_CTL_STR_MAX];
@@ -80,6 +93,7 @@ void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
 
     conn->addr_gen = msg->addr_gen;
     vmp_port_ctl_forget(conn->ctl->params.port, 0, &conn->rail);
-    conn->rail = msg->rail;
+    conn->rail     = msg->rail;
+    conn->has_hint = 0;
     vmp_info("vmp: %s is there now", vmp_ctl_conn_str(conn, str));
 }

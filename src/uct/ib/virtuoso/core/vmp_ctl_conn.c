@@ -37,13 +37,15 @@ const char *vmp_ctl_conn_str(const vmp_ctl_conn_t *conn, char *buf)
 
 void vmp_ctl_conn_send_connect(vmp_ctl_conn_t *conn, vmp_ctl_type_t type)
 {
-    vmp_ctl_t *ctl    = conn->ctl;
-    vmp_ctl_msg_t msg = {
+    vmp_ctl_t *ctl       = conn->ctl;
+    vmp_rail_addr_t rail = conn->rail;
+    vmp_ctl_msg_t msg    = {
         .type       = type,
         .ver_min    = VMP_WIRE_VER_MIN,
         .ver_max    = VMP_WIRE_VER_MAX,
         .num_paths  = ctl->params.num_paths,
         .addr_gen   = ctl->addr_gen,
+        .known_gen  = conn->addr_gen,
         .features   = VMP_FEATURE_NONE,
         .credits    = ctl->params.credits,
         .frame_size = ctl->params.frame_size,
@@ -58,6 +60,11 @@ void vmp_ctl_conn_send_connect(vmp_ctl_conn_t *conn, vmp_ctl_type_t type)
 
     memcpy(msg.iface.ud_qpn, ctl->attr.ud_qpn[0], sizeof(msg.iface.ud_qpn));
     vmp_ctl_conn_send(conn, &msg);
+    if (conn->has_hint && (type == VMP_CTL_CONNECT)) {
+        conn->rail = conn->hint;
+        vmp_ctl_conn_send(conn, &msg);
+        conn->rail = rail;
+    }
 }
 
 void vmp_ctl_conn_send_goodbye(vmp_ctl_conn_t *conn)
@@ -226,8 +233,11 @@ int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
 
         conn->asked_at = now;
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
-    } else if (conn->has_user) {
-        return 0;
+    } else {
+        vmp_ctl_addr_hint(conn, &cmd->rail);
+        if (conn->has_user) {
+            return 0;
+        }
     }
 
     vmp_ctl_half_remove(conn);
@@ -281,6 +291,7 @@ static int agree(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg, uint64_t now)
     conn->peer_conn   = msg->src_conn;
     conn->peer_incarn = msg->src_incarn;
     conn->rail        = msg->rail;
+    conn->has_hint    = 0;
     conn->addr_gen    = msg->addr_gen;
     conn->iface       = msg->iface;
     conn->heard       = now;
@@ -386,8 +397,8 @@ static int connect_to_alive(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     if (msg->src_incarn == conn->peer_incarn) {
         if (msg->src_conn == conn->peer_conn) {
-            conn->heard = now;
             vmp_ctl_addr_of_peer(conn, msg);
+            vmp_ctl_conn_heard(conn, now);
             if (vmp_ctl_conn_answer_again(conn, &conn->answered_at)) {
                 vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
                 vmp_ctl_conn_send_again_end(conn);
@@ -475,13 +486,13 @@ void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         /* Made for a CONNECT that came late: end it there */
         vmp_ctl_answer(conn->ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
     } else {
-        conn->heard = now;
         vmp_ctl_addr_of_peer(conn, msg);
+        vmp_ctl_conn_heard(conn, now);
         if (conn->is_pinging) {
             conn->is_pinging = 0;
             vmp_ctl_ev_push(conn, VMP_EV_PEER_ALIVE, &none);
         }
-        if (conn->is_moved) {
+        if (conn->is_moved && (msg->known_gen == conn->ctl->addr_gen)) {
             conn->is_moved = 0;
             vmp_ctl_conn_kick(conn, now);
         }
@@ -497,8 +508,8 @@ void vmp_ctl_conn_recv_reject(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     char str[VMP_CTL_STR_MAX];
 
     if (conn->state != VMP_CTL_CONN_CONNECTING) {
-        /* An older answer: accepted meanwhile. But one that names the connection
-         * says that it is not there any more. */
+        /* An older answer: accepted meanwhile. But one that names the
+         * connection says that it is not there any more. */
         if ((reason == VMP_REASON_STALE) && (msg->src_incarn != 0)) {
             vmp_ctl_conn_recv_goodbye(conn, msg, now);
         }

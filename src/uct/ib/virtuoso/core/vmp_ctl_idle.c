@@ -9,9 +9,9 @@
 /*
  * Connections on which no endpoint of ours stands (R14). Nobody here would ever
  * find out that the peer is gone, should its last words be lost, and its QPs
- * would stay for ever. So now and then all connections are looked at, and a peer
- * that was long silent is asked: who knows nothing of the connection ends it.
- * Without an answer the paths are tried; if all are dead, and there is still
+ * would stay for ever. So now and then all connections are looked at, and a
+ * peer that was long silent is asked: who knows nothing of the connection ends
+ * it. Without an answer the paths are tried; if all are dead, and there is still
  * no sign of it, it is gone. Connections with endpoints are kept for these.
  */
 #define VMP_CTL_IDLE_PERIOD  4          /* peer timeouts from look to look */

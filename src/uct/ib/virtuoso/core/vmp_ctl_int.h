@@ -38,6 +38,10 @@
 #define VMP_CTL_RTO_SHARE        (20 * 1000ull)         /**< And for each
                                              connection that waits */
 #define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
+#define VMP_CTL_RTO_LOST         (4 * VMP_CTL_SEC)      /**< When a peer was
+                                             silent for long, and nobody needs
+                                             it; */
+#define VMP_CTL_RTO_IDLE         (16 * VMP_CTL_SEC)     /**< or uses it */
 #define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: no
                                              CPU */
 #define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Again by
@@ -229,7 +233,7 @@ struct vmp_ctl_conn {
     uint8_t              peer_is_idle;      /**< Said DISCONNECT */
     uint8_t              must_forget;       /**< Its host may have changed */
     uint8_t              born_gen;          /**< ctl->addr_gen when made */
-    uint8_t              idle_looks;        /**< In a row without a sign of it */
+    uint8_t              idle_looks;        /**< In a row, and no sign of it */
     uint8_t              idle_probes;       /**< VMP_EV_PROBE since then */
     uint8_t              is_pinging;        /**< Asks whether the peer is there */
     uint8_t              extra;             /**< Copies, each from another
@@ -244,7 +248,9 @@ struct vmp_ctl_conn {
     uint8_t              made_gen;          /**< Of ours, when we sent CONNECT */
     uint8_t              is_moved;          /**< We have another address, which
                                                  the peer may not know */
+    uint8_t              has_hint;
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
+    vmp_rail_addr_t      hint;              /**< has_hint: it may be there */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
 
@@ -435,6 +441,10 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now);
  *  not known to which). */
 void vmp_ctl_conn_rtt(vmp_ctl_conn_t *conn, uint64_t asked_at, uint64_t now);
 
+/** A datagram of the peer's came in. After long silence, what it owes is asked
+ *  for at once. */
+void vmp_ctl_conn_heard(vmp_ctl_conn_t *conn, uint64_t now);
+
 /** How long to wait for an answer to something new. */
 uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn);
 
@@ -582,6 +592,9 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail);
 
 /** Tell the peer of a connection where our home rail is. */
 void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn);
+
+/** VMP_CMD_CONNECT: the application was told that the peer is there. */
+void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail);
 
 /** CONNECT, CONNECT_ACK: the peer says where its home rail is. */
 void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg);

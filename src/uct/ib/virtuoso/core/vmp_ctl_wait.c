@@ -197,9 +197,42 @@ out:
                       now);
 }
 
+static int is_silent(const vmp_ctl_conn_t *conn, uint64_t now)
+{
+    return (conn->state == VMP_CTL_CONN_CONNECTED) && conn->was_up &&
+           (now - conn->heard >= conn->ctl->params.peer_timeout_ns);
+}
+
+void vmp_ctl_conn_heard(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    int was_silent = is_silent(conn, now);
+
+    conn->heard = now;
+    if (was_silent) {
+        vmp_ctl_conn_kick(conn, now);
+    }
+}
+
+/* Who was silent for long, and of whom nobody wants anything now, is asked more
+ * rarely: still more so if no endpoint is there, or no path is missing and it
+ * only has to be told where we are. With NEED, or the end of a path, all begins
+ * anew. */
+static uint64_t rto_max(const vmp_ctl_conn_t *conn)
+{
+    if (!is_silent(conn, conn->ctl->now) || conn->is_needed) {
+        return VMP_CTL_RTO_MAX;
+    }
+
+    if (!conn->has_user || !vmp_ctl_path_is_waited(conn)) {
+        return VMP_CTL_RTO_IDLE;
+    }
+
+    return vmp_ctl_path_any_up(conn) ? VMP_CTL_RTO_MAX : VMP_CTL_RTO_LOST;
+}
+
 static void resend(vmp_ctl_conn_t *conn)
 {
-    uint64_t max = VMP_CTL_RTO_MAX;
+    uint64_t max = rto_max(conn);
 
     if ((conn->tries >= VMP_CTL_HARD_TRIES) ||
         ((conn->tries > 0) && (conn->ctl->now < conn->hard_until))) {

@@ -17,7 +17,8 @@
 #define VMP_READY_VISITS  64        /* endpoints looked at */
 
 
-/* Tell control that the connection has users here */
+/* Tell control that the connection has users here, or that the peer is said to
+ * be somewhere else: its host may have moved, and nobody else may know */
 static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
                           const vmp_iface_addr_t *addr)
 {
@@ -27,7 +28,7 @@ static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
         .iface = *addr
     };
 
-    if (conn->in_use) {
+    if (conn->in_use && (memcmp(&conn->asked_rail, rail, sizeof(*rail)) == 0)) {
         return 0;
     }
 
@@ -35,8 +36,9 @@ static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
         return -1;
     }
 
-    conn->in_use   = 1;
-    conn->was_used = 1;
+    conn->in_use     = 1;
+    conn->was_used   = 1;
+    conn->asked_rail = *rail;
     return 0;
 }
 

@@ -187,7 +187,8 @@ static size_t ctl_msg_len(unsigned type)
     switch (type) {
     case VMP_CTL_CONNECT:
     case VMP_CTL_CONNECT_ACK:
-        return VMP_CTL_HDR_LEN + 16 + VMP_DEVICE_ADDR_LEN + VMP_IFACE_ADDR_LEN;
+        return VMP_CTL_HDR_LEN + 16 + VMP_DEVICE_ADDR_LEN +
+               VMP_IFACE_ADDR_LEN + 4;
     case VMP_CTL_PATH_ASK:
     case VMP_CTL_REJECT:
         return VMP_CTL_HDR_LEN + 4;
@@ -247,6 +248,10 @@ size_t vmp_ctl_msg_pack(void *buf, const vmp_ctl_msg_t *msg)
         vmp_rail_addr_pack(p, &msg->rail);
         p += VMP_DEVICE_ADDR_LEN;
         vmp_iface_addr_pack(p, &msg->iface);
+        p += VMP_IFACE_ADDR_LEN;
+        put8(&p, msg->known_gen);
+        put8(&p, 0);
+        put16(&p, 0);
         break;
     case VMP_CTL_REJECT:
         put8(&p, msg->ver_min);
@@ -320,6 +325,8 @@ static int connect_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
         return -1;
     }
 
+    p             += VMP_IFACE_ADDR_LEN;
+    msg->known_gen = get8(&p);
     return 0;
 }
 

@@ -105,6 +105,8 @@ typedef struct vmp_ctl_msg {
     uint8_t         ver_max;
     uint8_t         num_paths;      /**< Most paths wanted; PATH_ASK too */
     uint8_t         addr_gen;       /**< Grows, modulo 256, with new `rail`s */
+    uint8_t         known_gen;      /**< Of the receiver's, as the sender knows
+                                         it */
     uint32_t        features;
     uint32_t        credits;        /**< Initial credit limit granted */
     uint32_t        frame_size;     /**< Largest frame accepted, with header */

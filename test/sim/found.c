@@ -1,0 +1,131 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+#include "oracle.h"
+#include "trace.h"
+
+#include "core/vmp_ctl_int.h"
+
+#include "port/sim/sim.h"
+
+#include <string.h>
+
+/*
+ * Who moves to another address finds his peers again, and is found, as long as
+ * one of the two knows where the other one is. If neither does no protocol
+ * could: what they have with each other at that time may be lost.
+ */
+
+
+/* Where control sends what is for a peer. NULL: it knows none */
+static const vmp_rail_addr_t *found_rail(const inst_t *inst, const inst_t *peer)
+{
+    const vmp_ctl_peer_t *known = vmp_ctl_peer_find(inst->iface->ctl,
+                                                    peer->attr.addr.id, 0);
+
+    return ((known == NULL) || (known->conn == NULL)) ? NULL :
+                                                        &known->conn->rail;
+}
+
+/* Control will hear of it when its helper runs */
+static const vmp_rail_addr_t *found_asked(const inst_t *inst,
+                                          const inst_t *peer)
+{
+    const vmp_rail_addr_t *rail = NULL;
+    const vmp_conn_t *conn;
+    const vmp_link_t *link;
+
+    vmp_list_for_each(link, &inst->iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        if ((conn->peer_id == peer->attr.addr.id) && conn->in_use &&
+            !(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
+            rail = &conn->asked_rail;
+        }
+    }
+
+    return rail;
+}
+
+static int found_is_at(const inst_t *peer, const vmp_rail_addr_t *rail)
+{
+    vmp_rail_addr_t addr;
+
+    sim_nic_address(peer->host->index, &addr);
+    return (rail != NULL) && (memcmp(rail->gid, addr.gid,
+                                     sizeof(addr.gid)) == 0);
+}
+
+static int found_knows(const inst_t *inst, const inst_t *peer)
+{
+    return found_is_at(peer, found_rail(inst, peer)) ||
+           found_is_at(peer, found_asked(inst, peer));
+}
+
+static void found_cut_off(const inst_t *inst, const inst_t *peer)
+{
+    user_ep_t *ep;
+    unsigned i;
+
+    for (i = 0; i < world.num_eps; ++i) {
+        ep = world.eps[i];
+        if (ep->is_open && !ep->is_lost && (ep->inst == inst) &&
+            (ep->target == peer)) {
+            ep->is_cut_off = 1;
+            trace("  %s: neither knows where the other one is", ep_str(ep));
+        }
+    }
+}
+
+/* Who gave up lets go of what was put on the connection later, too; until the
+ * first round of traffic */
+static void found_lost(unsigned from, unsigned to)
+{
+    pair_t *pair = pair_of(from, to);
+
+    pair->is_cut_off = 1;
+    pair->may_fail   = 1;
+}
+
+/* Of who was killed nobody says any more that he is gone: the next one has his
+ * QP numbers, but is somewhere else */
+static int found_is_silent(const host_t *host, unsigned peer)
+{
+    const user_ep_t *ep;
+    unsigned i;
+
+    for (i = 0; i < world.num_eps; ++i) {
+        ep = world.eps[i];
+        if ((ep->target->host == host) && (ep->target != host->inst) &&
+            (ep->inst->host->index == peer) && ep->is_open) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+void found_check(const host_t *host)
+{
+    const inst_t *inst = host->inst;
+    const inst_t *peer;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        peer = world.hosts[i].inst;
+        if ((pair_of(i, host->index)->happened & (1ull << FAULT_ADDRESS)) &&
+            found_is_silent(host, i)) {
+            pair_of(i, host->index)->is_cut_off = 1;
+        }
+
+        if ((inst != NULL) && (peer != NULL) && (peer != inst) &&
+            !found_knows(inst, peer) && !found_knows(peer, inst)) {
+            found_cut_off(inst, peer);
+            found_cut_off(peer, inst);
+            found_lost(i, host->index);
+            found_lost(host->index, i);
+        }
+    }
+}
