@@ -487,8 +487,7 @@ void vmp_conn_check_need(vmp_conn_t *conn)
     };
 
     if ((conn->up_mask == 0) && !conn->is_needed && (conn->num_paths > 0) &&
-        ((conn->outstanding > 0) || (conn->num_waiting > 0) ||
-         conn->is_asked || conn->is_refused)) {
+        vmp_conn_has_work(conn)) {
         conn->is_needed = (vmp_iface_command(conn->iface, &cmd) == 0);
     }
 }

@@ -107,6 +107,12 @@ struct vmp_conn {
     uint64_t          sacrifice_wait;   /**< ns */
     uint64_t          refused_since;    /**< The device has taken nothing on any
                                              path, ns; 0: it has */
+    uint32_t          done_gone;        /**< Operations done on paths that are
+                                             gone */
+    uint32_t          vain_done;        /**< The same of all, before the first */
+    uint32_t          vain_rounds;      /**< of so many paths that died one */
+    uint64_t          vain_since;       /**< after the other, ns, */
+    uint64_t          vain_time;        /**< the last one then, ns */
     vmp_link_t        watched;          /**< In iface->watched */
     uint32_t          num_waiting;      /**< Endpoints that wait for room */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
@@ -237,6 +243,13 @@ static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
 {
     conn->starved_gen = conn->iface->gen;
     return VMP_ERR_NO_RESOURCE;
+}
+
+/** Whether somebody waits for it */
+static inline int vmp_conn_has_work(const vmp_conn_t *conn)
+{
+    return (conn->outstanding > 0) || (conn->num_waiting > 0) ||
+           conn->is_asked || conn->is_refused;
 }
 
 /** It has something in flight, or waits: see to it that it moves. */

@@ -70,6 +70,7 @@ vmp_path_t *vmp_path_create(vmp_conn_t *conn, const vmp_ev_t *ev)
     path->state       = VMP_PATH_READY;
     path->psn         = ev->psn;
     path->mtu_shift   = 7 + ev->mtu;        /* as enum ibv_mtu has it */
+    path->born_time   = vmp_port_now(iface->port);
     vmp_watch_path_init(path);
     vmp_list_init(&path->draining);
     vmp_list_init(&path->forcing);

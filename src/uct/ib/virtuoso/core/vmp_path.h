@@ -79,6 +79,7 @@ struct vmp_path {
     uint32_t            unsig_bytes;
     uint32_t            unsig_bufs;
     uint32_t            num_ops;    /**< Posted WRs but CREDIT and NOP */
+    uint32_t            num_ctrl;   /**< CREDIT and NOP, ever posted */
     uint64_t            wr_id;      /**< All but the ring slot */
     uint32_t            epoch;
     uint32_t            entropy;
@@ -104,6 +105,7 @@ struct vmp_path {
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
     uint64_t            probe_time; /**< Not is_dead: when the others were
                                          probed last, ns */
+    uint64_t            born_time;  /**< ns */
     struct vmp_path     *target;    /**< Being replayed: onto this one */
     vmp_link_t          draining;   /**< In iface->draining, then in
                                          iface->replaying */
@@ -152,6 +154,12 @@ void vmp_path_enable(vmp_path_t *path);
 
 /** It gets no more work. */
 void vmp_path_withdraw(vmp_path_t *path);
+
+/** Operations that were done on it, ever */
+static inline uint32_t vmp_path_ops_done(const vmp_path_t *path)
+{
+    return path->head - path->num_ctrl - path->num_ops;
+}
 
 /** Whether our timer looks at it */
 static inline int vmp_path_is_watched(const vmp_path_t *path)

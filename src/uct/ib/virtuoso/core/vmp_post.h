@@ -119,6 +119,7 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
 
     if (vmp_wr_is_ctrl(kind)) {
         wr->barrier = NULL;
+        ++path->num_ctrl;
     } else {
         if (vmp_wr_is_chunk(kind)) {
             wr->barrier = NULL;

@@ -46,6 +46,7 @@ void vmp_replay_begin(vmp_path_t *path)
     uint32_t pos;
     vmp_wr_t *wr;
 
+    vmp_watch_died(path);
     for (pos = path->tail; pos != path->head; ++pos) {
         count += vmp_replay_is_needed(&path->ring[pos & path->mask]);
     }
@@ -137,6 +138,7 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
     wr->refusals = old->refusals;
     wr->deaths   = old->deaths;
     to->timing   = timing;
+    --to->num_ctrl;
 
     /* what posting a nop does not count */
     to->psn           += vmp_wr_packets(to, wr->kind, bytes) - 1;

@@ -435,8 +435,7 @@ static int vmp_watch_is_over(const vmp_conn_t *conn)
     const vmp_path_t *path;
     unsigned i;
 
-    if ((conn->outstanding > 0) || (conn->num_waiting > 0) ||
-        conn->is_asked || conn->is_refused) {
+    if (vmp_conn_has_work(conn)) {
         return 0;
     }
 

@@ -83,6 +83,13 @@ void vmp_watch_pong(struct vmp_conn *conn);
 void vmp_watch_restore(struct vmp_conn *conn);
 
 
+/* vmp_watch_vain.c: when it is no use to go on ------------------------------ */
+
+/** A path is drained, and others will take its place. May fail the
+ *  connection. */
+void vmp_watch_died(struct vmp_path *path);
+
+
 /* vmp_watch_est.c: how long it may take ------------------------------------ */
 
 /** Nothing is known yet. */

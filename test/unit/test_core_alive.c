@@ -1,0 +1,238 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * Which silence is the end of a connection (R5), and which is only a wait.
+ */
+
+#include "core_work.h"
+#include "core/vmp_path.h"
+
+#define MSEC     1000000ull
+#define SEC      1000000000ull
+#define TIMEOUT  (2 * SEC)              /* of peers */
+
+
+static stream_t streams[2];             /* From node 0 to 1, and back */
+
+static void alive_begin(const char *name, uint64_t seed)
+{
+    unsigned i;
+
+    world_begin(name, seed);
+    world_params.peer_timeout_ns    = TIMEOUT;
+    world_params.port.num_ud        = 4;
+    world_params.port.min_rnr_timer = 18;   /* 5 ms */
+    world_open(2);
+    for (i = 0; i < 2; ++i) {
+        stream_open(&streams[i], i, !i);
+        stream_wait_paths(&streams[i], 4);
+    }
+}
+
+static void alive_end(void)
+{
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    world_end();
+}
+
+/* What happens to the next request of each QP, on whichever path */
+static void set_data(vmp_wc_status_t status)
+{
+    vmp_port_qp_t *qp;
+    unsigned node;
+    unsigned i;
+
+    for (node = 0; node < 2; ++node) {
+        for (i = 0; i < 8; ++i) {
+            qp = sim_port_qp(world_nodes[node].iface->port, !node, i);
+            if (qp != NULL) {
+                sim_qp(qp)->kill = status;
+            }
+        }
+    }
+}
+
+/* A path is about to come up: it does not even carry what it is tried with, */
+static int on_datagram(void *arg, vmp_port_t *port, const void *data,
+                       size_t length)
+{
+    (void)port;
+    (void)data;
+    (void)length;
+    set_data(*(vmp_wc_status_t*)arg);
+    return 0;
+}
+
+/* or nothing but that */
+static void on_executed(void *arg, const sim_exec_t *exec)
+{
+    (void)arg;
+    (void)exec;
+    set_data(VMP_WC_RETRY_EXC);
+}
+
+static void data_cut(int is_tried)
+{
+    static vmp_wc_status_t status;
+
+    status                = is_tried ? VMP_WC_SUCCESS : VMP_WC_RETRY_EXC;
+    sim_conf.datagram     = on_datagram;
+    sim_conf.datagram_arg = &status;
+    sim_conf.executed     = on_executed;
+    set_data(VMP_WC_RETRY_EXC);
+}
+
+static void data_heal(void)
+{
+    sim_conf.datagram = NULL;
+    sim_conf.executed = NULL;
+    set_data(VMP_WC_SUCCESS);
+}
+
+/* The peer is there, but no path carries, or nothing but what it is tried with:
+ * an error, after the peer timeout */
+static void test_nothing_carries(uint64_t seed, int is_tried)
+{
+    uint64_t begin;
+
+    alive_begin(is_tried ? "no data is carried" : "nothing is carried", seed);
+    begin = sim_now();
+    data_cut(is_tried);
+    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, NULL) == VMP_INPROGRESS);
+    while (!streams[0].failed && ((sim_now() - begin) < 20 * SEC)) {
+        world_run(20 * MSEC);
+    }
+
+    data_heal();
+    printf("  failed after %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(streams[0].failed == 1);
+    VMP_CHECK(streams[0].status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) > TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < TIMEOUT + 6 * SEC);
+    alive_end();
+}
+
+/* The same for less than that is only a wait; and so is any time if nobody
+ * waits */
+static void test_comes_back(uint64_t seed, int is_idle)
+{
+    alive_begin(is_idle ? "nobody waits" : "comes back", seed);
+    data_cut(seed % 2);
+    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK);
+    if (is_idle) {
+        data_heal();
+        world_until(vmp_ep_flush(&streams[0].ep, 0, NULL) == VMP_OK, 5000);
+        world_run(10 * SEC);
+    } else {
+        world_run(TIMEOUT - (300 * MSEC));
+    }
+
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    data_heal();
+    world_until(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK,
+                5000);
+    world_until(world_nodes[1].next_seq[streams[0].id] == 2, 5000);
+    alive_end();
+}
+
+/* All paths die, and the peer computes: they cannot be set up before it looks,
+ * but its control answers. That is only a wait. */
+static void test_computes(uint64_t seed)
+{
+    alive_begin("peer computes", seed);
+    world_nodes[1].is_paused = 1;
+    data_cut(seed % 2);
+    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, NULL) == VMP_INPROGRESS);
+    world_run(1 * SEC);
+    data_heal();
+    world_run(10 * SEC);
+    VMP_CHECK(!streams[0].failed);
+    world_nodes[1].is_paused = 0;
+    world_until(world_nodes[1].next_seq[streams[0].id] == 1, 5000);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    alive_end();
+}
+
+/* A process that is stopped, with an empty SRQ: its NIC says that it has no
+ * buffer, and nothing else says anything. That is only a wait. */
+static void test_stopped(uint64_t seed, int is_full)
+{
+    const vmp_iface_counters_t *counters;
+    vmp_port_t *port;
+    region_t from;
+    region_t to;
+    comp_t comp = {0};
+    vmp_iov_t iov;
+    unsigned sent = 0;
+
+    alive_begin(is_full ? "peer is stopped, no buffers" : "peer is stopped",
+                seed);
+    counters = &world_nodes[0].iface->counters;
+    port     = world_nodes[1].iface->port;
+    region_make(&from, 0, 20000, 1);
+    region_make(&to, 1, 20000, 2);
+    world_nodes[1].is_paused = 1;
+    sim_port_stall_helper(port, UINT64_MAX);
+    if (is_full) {
+        sim_conf.rnr_false = 1000000;   /* as without any buffer */
+    }
+
+    iov = (vmp_iov_t){from.data, from.size, &from.mem};
+    while (stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK) {
+        ++sent;
+    }
+
+    VMP_CHECK(sent > 0);
+    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1, (uintptr_t)to.data,
+                               &to.rkey, &comp) == VMP_INPROGRESS);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, NULL) == VMP_INPROGRESS);
+    world_run(5 * TIMEOUT);
+    VMP_CHECK((comp.calls == 0) == is_full);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    VMP_CHECK(counters->paths_failed == 0);
+
+    sim_conf.rnr_false       = 0;
+    world_nodes[1].is_paused = 0;
+    sim_port_stall_helper(port, 0);
+    world_until((world_nodes[1].next_seq[streams[0].id] == sent) &&
+                (comp.calls == 1), 5000);
+    VMP_CHECK(comp.status == VMP_OK);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    VMP_CHECK(counters->paths_failed == 0);
+    region_free(&from);
+    region_free(&to);
+    alive_end();
+}
+
+static void run(uint64_t seed)
+{
+    uint64_t i;
+
+    for (i = seed; i < seed + 4; ++i) {
+        test_nothing_carries(i, 0);
+        test_nothing_carries(i, 1);
+        test_comes_back(i, 0);
+        test_comes_back(i, 1);
+        test_computes(i);
+        test_stopped(i, 0);
+        test_stopped(i, 1);
+    }
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    run(seed);
+    world_sleeps = 1;
+    run(seed);
+    printf("test_core_alive: ok\n");
+    return 0;
+}
