@@ -128,6 +128,9 @@ static void test_comes_back(uint64_t seed, int is_idle)
     if (is_idle) {
         data_heal();
         world_until(vmp_ep_flush(&streams[0].ep, 0, NULL) == VMP_OK, 5000);
+        stream_wait_paths(&streams[0], 4);
+        data_cut(seed % 2);
+        vmp_path_probe_all(streams[0].ep.conn);
         world_run(10 * SEC);
     } else {
         world_run(TIMEOUT - (300 * MSEC));

@@ -263,7 +263,8 @@ static int vmp_watch_has_messages(const vmp_path_t *path)
 }
 
 /* All stand still, and the peer's control has answered at once: one of the
- * paths is tried elsewhere. More follow ever more rarely, until something moves. */
+ * paths is tried elsewhere. More follow ever more rarely, until something
+ * moves. */
 static int vmp_watch_is_sacrifice(const vmp_path_t *path, uint64_t now,
                                   uint64_t limit)
 {

@@ -83,7 +83,7 @@ void vmp_watch_pong(struct vmp_conn *conn);
 void vmp_watch_restore(struct vmp_conn *conn);
 
 
-/* vmp_watch_vain.c: when it is no use to go on ------------------------------ */
+/* vmp_watch_vain.c: when it is no use to go on ----------------------------- */
 
 /** A path is drained, and others will take its place. May fail the
  *  connection. */
