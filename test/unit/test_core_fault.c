@@ -149,6 +149,136 @@ static void test_false_refusal(uint64_t seed, vmp_wc_status_t wc_status)
     world_end();
 }
 
+/* Return whether it was taken */
+static int put_small(stream_t *stream, work_t *work, comp_t *comp)
+{
+    vmp_iov_t iov = {work->local.data, 100, &work->local.mem};
+
+    return vmp_ep_put_zcopy(&stream->ep, &iov, 1, (uintptr_t)work->remote.data,
+                            &work->remote.rkey, comp) == VMP_INPROGRESS;
+}
+
+/* The peer is stopped and has no buffers, so that what an endpoint with a fault
+ * had posted takes long to end. Others of its connection go on. */
+static void test_others_go_on(uint64_t seed)
+{
+    stream_t streams[2];
+    comp_t flushes[2] = {{0}};
+    comp_t puts[16]   = {{0}};
+    work_t work;
+    unsigned done = 0;
+    unsigned i;
+
+    world_begin("others go on", seed);
+    world_params.port.min_rnr_timer = 18;       /* 5 ms */
+    world_params.spread_thresh      = 64;       /* puts, but no messages */
+    world_open(2);
+    work_make(&work);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_wait_paths(&streams[0], 4);
+    world_nodes[1].is_paused = 1;
+    sim_conf.rnr_false       = 1000000;
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == VMP_OK);
+    world_run(100000);
+    stream_kill_path(&streams[0], (streams[0].ep.conn->tx_path->index + 1) % 4,
+                     VMP_WC_LOC_ERR);
+    for (i = 0; i < 4; ++i) {
+        VMP_CHECK(put_small(&streams[0], &work, &puts[i]));
+    }
+
+    world_until(streams[0].ep.fault != VMP_OK, 100);
+    VMP_CHECK(vmp_ep_flush(&streams[0].ep, 0, &flushes[0]) == VMP_INPROGRESS);
+    for (; i < 16; ++i) {
+        VMP_CHECK(put_small(&streams[1], &work, &puts[i]));
+        VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) ==
+                  VMP_ERR_NO_RESOURCE);
+        VMP_CHECK(!vmp_ep_is_ready(&streams[0].ep));
+        world_run(1000000);
+    }
+
+    VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_flush(&streams[1].ep, 0, &flushes[1]) == VMP_INPROGRESS);
+    world_run(500000000ul);
+    for (i = 4; i < 16; ++i) {
+        done += puts[i].calls;
+    }
+
+    printf("  %u puts of the other are done\n", done);
+    VMP_CHECK(done > 2);
+    VMP_CHECK(!streams[0].failed && (flushes[0].calls + flushes[1].calls == 0));
+
+    sim_conf.rnr_false       = 0;
+    world_nodes[1].is_paused = 0;
+    world_until(streams[0].failed && (flushes[1].calls == 1), 1000);
+    VMP_CHECK(streams[0].status == VMP_ERR_CONNECTION_RESET);
+    VMP_CHECK(flushes[0].status == VMP_ERR_CONNECTION_RESET);
+    VMP_CHECK((flushes[0].calls == 1) && (flushes[1].status == VMP_OK));
+    for (i = 0; i < 16; ++i) {
+        VMP_CHECK((puts[i].calls == 1) &&
+                  ((i < 4) || (puts[i].status == VMP_OK)));
+    }
+
+    world_until(world_nodes[1].next_seq[streams[1].id] == 1, 100);
+    VMP_CHECK((streams[0].failed == 1) && !streams[1].failed);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    world_run(5000000000ul);
+    work_check_idle(&world_nodes[0]);
+    work_free(&work);
+    world_end();
+}
+
+/* A message behind a fence says that the put before it is done: it must not
+ * come if the put failed (R3) */
+static void test_fence(uint64_t seed)
+{
+    stream_t streams[2];
+    vmp_status_t status;
+    comp_t comp = {0};
+    work_t work;
+    vmp_rkey_t key;
+    vmp_iov_t iov;
+    unsigned i;
+
+    world_begin("message behind a fence", seed);
+    sim_conf.qp_jitter         = 10000;
+    world_params.spread_thresh = (seed % 2) ? 0 : 400;
+    world_open(2);
+    work_make(&work);
+    for (i = 0; i < 2; ++i) {
+        stream_open(&streams[i], 0, 1);
+        stream_wait_paths(&streams[i], 4);
+    }
+
+    for (i = sim_random() % 4; i > 0; --i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_BCOPY, 200, NULL) == VMP_OK);
+    }
+
+    iov         = (vmp_iov_t){work.local.data, 300, &work.local.mem};
+    key         = work.remote.rkey;
+    key.key[0] ^= 0x5a5a;
+    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
+                               (uintptr_t)work.remote.data, &key,
+                               &comp) == VMP_INPROGRESS);
+    VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
+    do {
+        world_step();
+        status = stream_send(&streams[0], sim_random() % SEND_KINDS, 16, NULL);
+        stream_send(&streams[1], SEND_SHORT, 16, NULL);
+    } while ((status == VMP_ERR_NO_RESOURCE) && !streams[0].failed);
+
+    world_until(streams[0].failed, 1000);
+    VMP_CHECK((comp.calls == 1) && (comp.status == VMP_ERR_CONNECTION_RESET));
+    world_until(world_nodes[1].next_seq[streams[1].id] == streams[1].seq, 1000);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == 0);
+    VMP_CHECK(!streams[1].failed);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
 static void run(uint64_t seed, uint64_t rounds)
 {
     uint64_t i;
@@ -156,6 +286,8 @@ static void run(uint64_t seed, uint64_t rounds)
     for (i = seed; i < seed + rounds; ++i) {
         test_operation_failure(i, FAULT_LOCAL);
         test_operation_failure(i, FAULT_KEY);
+        test_others_go_on(i);
+        test_fence(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);
         test_false_refusal(i, VMP_WC_REM_INV_REQ);
         test_false_refusal(i, VMP_WC_REM_OP);

@@ -10,16 +10,18 @@
 
 
 /* Room for the next message, and its path if its length is known */
-static inline vmp_status_t vmp_am_begin(vmp_conn_t *conn, size_t length,
+static inline vmp_status_t vmp_am_begin(vmp_ep_t *ep, size_t length,
                                         vmp_path_t **path_p)
 {
+    vmp_conn_t *conn = ep->conn;
+
     /* a blocked connection first: its credit means nothing */
     if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
         ++conn->iface->counters.tx_no_credit;
         return vmp_conn_no_room(conn);
     }
 
-    return vmp_post_begin(conn, length, path_p);
+    return vmp_post_begin(ep, length, path_p);
 }
 
 /* A frame was posted: the SN is used up */
@@ -69,7 +71,7 @@ vmp_status_t vmp_ep_am_short(vmp_ep_t *ep, uint8_t am_id, uint64_t header,
                                ep->conn->iface->max_short);
     }
 
-    status = vmp_am_begin(ep->conn, sizeof(header) + length, &path);
+    status = vmp_am_begin(ep, sizeof(header) + length, &path);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }
@@ -108,7 +110,7 @@ vmp_status_t vmp_ep_am_short_iov(vmp_ep_t *ep, uint8_t am_id,
         length += iov[i].length;
     }
 
-    status = vmp_am_begin(ep->conn, length, &path);
+    status = vmp_am_begin(ep, length, &path);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }
@@ -148,7 +150,7 @@ ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
         return vmp_conn_no_room(conn);
     }
 
-    status = vmp_post_begin_bcopy(conn, &buf);
+    status = vmp_post_begin_bcopy(ep, &buf);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }
@@ -211,7 +213,7 @@ vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
                                VMP_AM_HDR_MAX);
     }
 
-    status = vmp_am_begin(ep->conn, length, &path);
+    status = vmp_am_begin(ep, length, &path);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }

@@ -20,7 +20,6 @@
 #define VMP_BLOCK_FENCE   0x2           /**< Earlier ones must complete first */
 #define VMP_BLOCK_CLOSED  0x4           /**< Peer closed in good order */
 #define VMP_BLOCK_FAILED  0x8           /**< Lost */
-#define VMP_BLOCK_FAULT   0x10          /**< An endpoint leaves: vmp_fault.h */
 
 
 /** Whether the peer was asked to give credit back. */
@@ -190,6 +189,9 @@ void vmp_conn_cleanup(vmp_iface_t *iface);
 /** Why a blocked connection refuses: VMP_ERR_NO_RESOURCE or its failure. */
 vmp_status_t vmp_conn_refusal(vmp_conn_t *conn);
 
+/** The same of a blocked endpoint. */
+vmp_status_t vmp_ep_refusal(vmp_ep_t *ep) __attribute__((cold));
+
 /** `what` is longer than it may be: log it. @return VMP_ERR_INVALID_PARAM */
 vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)
                              __attribute__((cold));
@@ -236,6 +238,12 @@ static inline vmp_conn_t *vmp_conn_find(const vmp_iface_t *iface, uint32_t slot,
 
     conn = iface->conns[slot];
     return ((conn != NULL) && (conn->incarn == incarn)) ? conn : NULL;
+}
+
+/** Its connection takes no operations now, or none of it: it failed */
+static inline int vmp_ep_is_blocked(const vmp_ep_t *ep)
+{
+    return (ep->conn->block | (uint32_t)ep->fault) != 0;
 }
 
 /** A send found no room: endpoints wait until something changes. */

@@ -35,6 +35,9 @@ typedef struct vmp_ep {
     struct vmp_ep  *ready_prev;
     uint8_t        is_waiting;
     uint8_t        is_failed;           /**< ep_failed was called */
+    uint8_t        fault_path;          /**< Something of it is in flight: */
+    uint32_t       fault_epoch;         /**< path and epoch, */
+    uint32_t       fault_pos;           /**< where in its ring */
     uint64_t       fault_sn;            /**< Messages behind will not come */
     vmp_status_t   fault;               /**< An operation of its own failed: it
                                              will be called */

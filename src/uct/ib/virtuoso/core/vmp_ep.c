@@ -195,12 +195,20 @@ vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)
     return VMP_ERR_INVALID_PARAM;
 }
 
+vmp_status_t vmp_ep_refusal(vmp_ep_t *ep)
+{
+    /* before it hears of its failure all that it had posted ends; others of the
+     * connection may have room */
+    return (ep->conn->block != 0) ? vmp_conn_refusal(ep->conn) :
+                                    VMP_ERR_NO_RESOURCE;
+}
+
 int vmp_ep_is_ready(const vmp_ep_t *ep)
 {
     const vmp_conn_t *conn   = ep->conn;
     const vmp_iface_t *iface = conn->iface;
 
-    if (vmp_unlikely(conn->block)) {
+    if (vmp_unlikely(vmp_ep_is_blocked(ep))) {
         return (conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) != 0;
     }
 

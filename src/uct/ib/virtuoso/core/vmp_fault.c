@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define VMP_FAULT_WHERE_MAX  48
+#define VMP_FAULT_NOT_SEEN   UINT8_MAX      /* `fault_path` */
 
 
 /*
@@ -97,9 +98,9 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, uint64_t sn,
         return;
     }
 
-    ep->fault    = status;
-    ep->fault_sn = sn;
-    conn->block |= VMP_BLOCK_FAULT;
+    ep->fault      = status;
+    ep->fault_sn   = sn;
+    ep->fault_path = VMP_FAULT_NOT_SEEN;
     ++conn->num_faults;
     ++conn->iface->counters.eps_failed;
     vmp_rma_abort(conn, ep, status);
@@ -109,6 +110,11 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, uint64_t sn,
 static const vmp_ep_t *vmp_fault_ep(const vmp_wr_t *wr)
 {
     return vmp_wr_is_chunk(wr->kind) ? ((const vmp_op_t*)wr->comp)->ep : wr->ep;
+}
+
+static int vmp_fault_is_of(const vmp_wr_t *wr, const vmp_ep_t *ep)
+{
+    return !vmp_wr_is_ctrl(wr->kind) && (vmp_fault_ep(wr) == ep);
 }
 
 /* What its endpoint posted behind it on the same path may not overtake it: a fence
@@ -205,21 +211,21 @@ int vmp_fault_is_refused(const vmp_wr_t *wr)
 void vmp_fault_end(vmp_conn_t *conn)
 {
     if (--conn->num_faults == 0) {
-        conn->block &= ~VMP_BLOCK_FAULT;
         vmp_list_del(&conn->faulty);
-        vmp_iface_changed(conn->iface);
     }
 }
 
-static int vmp_fault_in_ring(const vmp_path_t *path, const vmp_ep_t *ep)
+/* The newest request of an endpoint in a ring is remembered: before that is
+ * done nobody has to look again. Return 0: there is none. */
+static int vmp_fault_in_ring(const vmp_path_t *path, vmp_ep_t *ep)
 {
-    const vmp_wr_t *wr;
     uint32_t pos;
 
-    for (pos = path->tail; pos != path->head; ++pos) {
-        wr = &path->ring[pos & path->mask];
-        if ((wr->ep == ep) || (vmp_wr_is_chunk(wr->kind) &&
-                               (((const vmp_op_t*)wr->comp)->ep == ep))) {
+    for (pos = path->head; pos != path->tail; --pos) {
+        if (vmp_fault_is_of(&path->ring[(pos - 1) & path->mask], ep)) {
+            ep->fault_path  = path->index;
+            ep->fault_epoch = path->epoch;
+            ep->fault_pos   = pos - 1;
             return 1;
         }
     }
@@ -227,13 +233,46 @@ static int vmp_fault_in_ring(const vmp_path_t *path, const vmp_ep_t *ep)
     return 0;
 }
 
+/* Whether that one is still there */
+static int vmp_fault_is_seen(const vmp_conn_t *conn, const vmp_ep_t *ep)
+{
+    const vmp_path_t *path = NULL;
+    const vmp_link_t *link;
+
+    if (ep->fault_path == VMP_FAULT_NOT_SEEN) {
+        return 0;
+    }
+
+    path = conn->paths[ep->fault_path];
+    if ((path == NULL) || (path->epoch != ep->fault_epoch)) {
+        path = NULL;
+        vmp_list_for_each(link, &conn->iface->replaying) {
+            path = vmp_container_of(link, vmp_path_t, draining);
+            if ((path->conn == conn) && (path->index == ep->fault_path) &&
+                (path->epoch == ep->fault_epoch)) {
+                break;
+            }
+
+            path = NULL;
+        }
+    }
+
+    return (path != NULL) &&
+           ((ep->fault_pos - path->tail) < (path->head - path->tail));
+}
+
 /* Whether anything of an endpoint may still call back */
-static int vmp_fault_has_ops(const vmp_conn_t *conn, const vmp_ep_t *ep)
+static int vmp_fault_has_ops(const vmp_conn_t *conn, vmp_ep_t *ep)
 {
     const vmp_link_t *link;
     const vmp_path_t *path;
     unsigned i;
 
+    if (vmp_fault_is_seen(conn, ep)) {
+        return 1;
+    }
+
+    ep->fault_path = VMP_FAULT_NOT_SEEN;
     for (i = 0; i < conn->num_paths; ++i) {
         if ((conn->paths[i] != NULL) && vmp_fault_in_ring(conn->paths[i], ep)) {
             return 1;
@@ -257,7 +296,7 @@ static int vmp_fault_has_ops(const vmp_conn_t *conn, const vmp_ep_t *ep)
 }
 
 /* An endpoint that may go. NULL: none. */
-static vmp_ep_t *vmp_fault_find(const vmp_conn_t *conn)
+static vmp_ep_t *vmp_fault_find(vmp_conn_t *conn)
 {
     vmp_ep_t *ep;
 

@@ -12,9 +12,9 @@
 
 /**
  * An operation that fails by itself, not by its path, is the end of its
- * endpoint alone (R8). The connection takes no new operations until those of
- * that endpoint have ended; then the endpoint moves to a connection of its own,
- * which is lost, and hears of it. All others go on.
+ * endpoint alone (R8). The endpoint takes no new operations; when all that it
+ * had posted has ended it moves to a connection of its own, which is lost, and
+ * hears of it. All others go on meanwhile.
  */
 
 /** An operation of `ep` has failed (NULL: the endpoint is gone), and its messages

@@ -234,18 +234,19 @@ static inline void vmp_post_buf_put(vmp_iface_t *iface, vmp_buf_t *buf)
 }
 
 /**
- * Path of an operation in one piece, and whether the connection takes it.
+ * Path of an operation in one piece, and whether its endpoint takes it.
  *
  * @return VMP_OK, VMP_ERR_NO_RESOURCE, or the failure of the connection.
  */
-static inline vmp_status_t vmp_post_begin(vmp_conn_t *conn, size_t length,
+static inline vmp_status_t vmp_post_begin(vmp_ep_t *ep, size_t length,
                                           vmp_path_t **path_p)
 {
+    vmp_conn_t *conn = ep->conn;
     vmp_path_t *path;
 
     *path_p = NULL;
-    if (vmp_unlikely(conn->block)) {
-        return vmp_conn_refusal(conn);
+    if (vmp_unlikely(vmp_ep_is_blocked(ep))) {
+        return vmp_ep_refusal(ep);
     }
 
     if (vmp_likely(!vmp_conn_is_spread(conn, length))) {
@@ -270,9 +271,10 @@ static inline vmp_status_t vmp_post_begin(vmp_conn_t *conn, size_t length,
  * the last one was long, in a window, too, lest bulk piles up on that path. The
  * latter holds up one attempt only: a short one must not wait for bulk.
  */
-static inline vmp_status_t vmp_post_begin_bcopy(vmp_conn_t *conn,
+static inline vmp_status_t vmp_post_begin_bcopy(vmp_ep_t *ep,
                                                 vmp_buf_t **buf_p)
 {
+    vmp_conn_t *conn   = ep->conn;
     vmp_iface_t *iface = conn->iface;
 
     *buf_p = NULL;
@@ -280,8 +282,8 @@ static inline vmp_status_t vmp_post_begin_bcopy(vmp_conn_t *conn,
         vmp_path_force(conn->tx_path);
     }
 
-    if (vmp_unlikely(conn->block)) {
-        return vmp_conn_refusal(conn);
+    if (vmp_unlikely(vmp_ep_is_blocked(ep))) {
+        return vmp_ep_refusal(ep);
     }
 
     if (vmp_unlikely(conn->is_bulk && (conn->eligible == 0))) {

@@ -126,8 +126,8 @@ static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
         return VMP_ERR_INVALID_PARAM;
     }
 
-    if (vmp_unlikely(conn->block)) {
-        return vmp_conn_refusal(conn);
+    if (vmp_unlikely(vmp_ep_is_blocked(ep))) {
+        return vmp_ep_refusal(ep);
     }
 
     if (vmp_unlikely(length == 0)) {
@@ -140,7 +140,7 @@ static vmp_status_t vmp_rma_zcopy(vmp_ep_t *ep, int is_get,
         goto queue;
     }
 
-    status = vmp_post_begin(conn, length, &path);
+    status = vmp_post_begin(ep, length, &path);
     if (status != VMP_OK) {
         if (status != VMP_ERR_NO_RESOURCE) {
             return status;
@@ -215,7 +215,7 @@ vmp_status_t vmp_ep_put_short(vmp_ep_t *ep, const void *buffer, size_t length,
                                ep->conn->iface->max_short);
     }
 
-    status = vmp_post_begin(ep->conn, length, &path);
+    status = vmp_post_begin(ep, length, &path);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }
@@ -252,7 +252,7 @@ ssize_t vmp_ep_put_bcopy(vmp_ep_t *ep, vmp_pack_func_t pack, void *arg,
     vmp_sge_t sge;
     int ret;
 
-    status = vmp_post_begin_bcopy(conn, &buf);
+    status = vmp_post_begin_bcopy(ep, &buf);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }
@@ -293,7 +293,7 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
         return vmp_ep_too_long("get_bcopy", length, iface->seg_size);
     }
 
-    status = vmp_post_begin(conn, length, &path);
+    status = vmp_post_begin(ep, length, &path);
     if (vmp_unlikely(status != VMP_OK)) {
         return status;
     }
