@@ -214,6 +214,36 @@ static void test_stopped(uint64_t seed, int is_full)
     alive_end();
 }
 
+/* A program that tries again and again, and asks for nothing else, waits, too:
+ * when the peer is gone it gets an error. Who does not even try hears nothing. */
+static void test_spin(uint64_t seed)
+{
+    vmp_status_t status;
+    uint64_t begin;
+
+    alive_begin("spin", seed);
+    sim_nic_cut(0, 1);
+    vmp_path_probe_all(streams[0].ep.conn);
+    world_until(streams[0].ep.conn->up_mask == 0, 5000);
+    world_run(5 * TIMEOUT);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    begin = sim_now();
+    do {
+        status = stream_send(&streams[0], SEND_BCOPY, 100, NULL);
+        world_run(MSEC);
+    } while ((status == VMP_ERR_NO_RESOURCE) &&
+             ((sim_now() - begin) < 10 * TIMEOUT));
+
+    printf("  refused for %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) >= TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
+    world_until(streams[0].failed, 100);
+    VMP_CHECK((streams[0].failed == 1) && !streams[1].failed);
+    sim_nic_cut(0, 0);
+    alive_end();
+}
+
 static void run(uint64_t seed)
 {
     uint64_t i;
@@ -224,6 +254,7 @@ static void run(uint64_t seed)
         test_comes_back(i, 0);
         test_comes_back(i, 1);
         test_computes(i);
+        test_spin(i);
         test_stopped(i, 0);
         test_stopped(i, 1);
     }
