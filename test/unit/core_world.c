@@ -275,6 +275,7 @@ static void node_progress(node_t *node)
         return;
     }
 
+    node->wakes    += node->is_asleep;
     node->is_asleep = (vmp_iface_progress(node->iface) == 0) && world_sleeps &&
                       (vmp_iface_event_arm(node->iface, VMP_PORT_EVENT_TX |
                                            VMP_PORT_EVENT_RX) == VMP_OK);

@@ -19,7 +19,7 @@
  * order and contents every receiver checks.
  */
 #define WORLD_HOSTS        40
-#define WORLD_MAX_NODES    104          /**< Several on a host, if need be */
+#define WORLD_MAX_NODES    208          /**< Several on a host, if need be */
 #define WORLD_MAX_STREAMS  256
 #define WORLD_MAX_KEPT     4096
 #define WORLD_STEP         1000         /**< ns */
@@ -31,6 +31,7 @@ typedef struct node {
     vmp_iface_attr_t attr;
     int              is_paused;         /**< Does not progress */
     int              is_asleep;         /**< Nor before it is woken up */
+    uint64_t         wakes;             /**< Times it was woken up */
     uint64_t         received;          /**< Messages */
     uint32_t         next_seq[WORLD_MAX_STREAMS];
     unsigned         keep_percent;      /**< Of the messages, for a while */

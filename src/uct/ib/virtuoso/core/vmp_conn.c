@@ -48,6 +48,7 @@ static vmp_conn_t *vmp_conn_new(vmp_iface_t *iface, uint64_t peer_id,
     vmp_list_init(&conn->failing);
     vmp_list_init(&conn->faulty);
     vmp_list_init(&conn->watched);
+    vmp_list_init(&conn->touched);
     vmp_list_init(&conn->all);
     return conn;
 }
@@ -149,7 +150,7 @@ static void vmp_conn_free(vmp_conn_t *conn)
     vmp_list_del(&conn->owing);
     vmp_list_del(&conn->failing);
     vmp_list_del(&conn->faulty);
-    vmp_list_del(&conn->watched);
+    vmp_watch_remove(conn);
     vmp_list_del(&conn->all);
     free(conn->probe_fails);
     free(conn->stats);
@@ -210,7 +211,9 @@ void vmp_conn_cleanup(vmp_iface_t *iface)
     vmp_rma_complete_done(iface);
     vmp_conn_reap(&iface->dead);
     vmp_conn_reap(&iface->all);
+    free(iface->watch_heap);
     free(iface->conns);
+    iface->watch_heap = NULL;
     iface->conns      = NULL;
     iface->conns_size = 0;
 }

@@ -52,7 +52,7 @@ struct vmp_conn {
     uint8_t           must_tell;        /**< A path died, and with it what was
                                              told of credit */
     uint8_t           is_asked;         /**< vmp_ep_check(), no answer yet */
-    uint8_t           is_watched;       /**< In iface->watched */
+    uint8_t           is_touched;       /**< In iface->touched */
     uint8_t           is_fresh;         /**< Not looked at yet since then */
     uint8_t           is_needed;        /**< No path is up, and control knows
                                              that we wait for one */
@@ -113,6 +113,9 @@ struct vmp_conn {
     uint64_t          vain_since;       /**< after the other, ns, */
     uint64_t          vain_time;        /**< the last one then, ns */
     vmp_link_t        watched;          /**< In iface->watched */
+    vmp_link_t        touched;          /**< In iface->touched */
+    uint64_t          look_time;        /**< In the heap: look at it then, ns */
+    uint32_t          heap_pos;         /**< From 1; 0: not there */
     uint32_t          num_waiting;      /**< Endpoints that wait for room */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
     void              *pol_priv;
@@ -263,7 +266,7 @@ static inline int vmp_conn_has_work(const vmp_conn_t *conn)
 /** It has something in flight, or waits: see to it that it moves. */
 static inline void vmp_watch_add(vmp_conn_t *conn)
 {
-    if (vmp_unlikely(!conn->is_watched)) {
+    if (vmp_unlikely(!conn->is_touched)) {
         vmp_watch_add_slow(conn);
     }
 }

@@ -184,6 +184,7 @@ static void vmp_iface_init_lists(vmp_iface_t *iface)
     vmp_list_init(&iface->all);
     vmp_list_init(&iface->faulty);
     vmp_list_init(&iface->watched);
+    vmp_list_init(&iface->touched);
 }
 
 static void vmp_iface_cleanup_pools(vmp_iface_t *iface)

@@ -103,6 +103,12 @@ struct vmp_iface {
     vmp_link_t             faulty;          /**< Conns that endpoints leave */
     vmp_link_t             watched;         /**< Conns with something in flight,
                                                  or that wait */
+    vmp_link_t             touched;         /**< Of these: something was posted
+                                                 or completed since they were
+                                                 looked at before sleeping */
+    vmp_conn_t             **watch_heap;    /**< The others, by look_time */
+    uint32_t               watch_num;       /**< In the heap */
+    uint32_t               watch_max;       /**< Room there */
     unsigned               polls;           /**< Calls of progress since these
                                                  were looked at */
     vmp_link_t             all;             /**< Every connection */

@@ -491,6 +491,7 @@ static void vmp_path_completion(vmp_iface_t *iface, unsigned rail,
     }
 
     conn->is_asked = 0;
+    vmp_watch_add(conn);
     if (vmp_unlikely(path->is_refused &&
                      ((int32_t)(pos - path->refused_pos) > 0))) {
         /* the marker was faster than the move to ERR */

@@ -10,8 +10,6 @@
 #include "vmp_post.h"
 #include "vmp_rma.h"
 
-#define VMP_WATCH_CONNS      8              /* looked at a call */
-#define VMP_WATCH_ARM_CONNS  64             /* looked at before sleeping */
 #define VMP_WATCH_PROBES     4              /* paths probed at a time */
 #define VMP_WATCH_KINDS      64             /* requests looked at */
 
@@ -24,13 +22,6 @@
 #define VMP_WATCH_PATIENCE   8              /* limits, if nobody waits */
 #define VMP_WATCH_UNSIG      16             /* limits, until signalled anyway */
 
-
-void vmp_watch_add_slow(vmp_conn_t *conn)
-{
-    conn->is_watched = 1;
-    conn->is_fresh   = 1;
-    vmp_list_add_tail(&conn->iface->watched, &conn->watched);
-}
 
 /* Whether something between two positions needed a buffer of the peer */
 static int vmp_watch_has_send(const vmp_path_t *path, uint32_t from,
@@ -130,7 +121,8 @@ static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
 
 /* See to it that others show whether a suspect should have moved. A frame,
  * since a peer without receive buffers answers other requests, too. */
-static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
+static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now,
+                                   int is_again)
 {
     vmp_conn_t *conn = path->conn;
     unsigned count   = 0;
@@ -139,7 +131,14 @@ static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
 
     path->watch.probe_time = now;
     for (; (mask != 0) && (count < VMP_WATCH_PROBES); mask &= mask - 1) {
-        other  = conn->paths[__builtin_ctzll(mask)];
+        other = conn->paths[__builtin_ctzll(mask)];
+        if (is_again && (other->unsig == 0) &&
+            vmp_watch_has_send(other, other->tail, other->head)) {
+            /* the last one is under way: more fill the CQ, and show no more */
+            ++count;
+            continue;
+        }
+
         count += (vmp_credit_probe(other) == 0);
     }
 }
@@ -168,6 +167,7 @@ void vmp_watch_pong(vmp_conn_t *conn)
     /* what takes long is no reason to give up a path that takes long */
     if ((now - conn->ping_time) <= VMP_WATCH_PONG) {
         conn->alive_time = conn->ping_time;
+        vmp_watch_add(conn);
     }
 }
 
@@ -196,7 +196,7 @@ static void vmp_watch_suspect(vmp_path_t *path, uint64_t now)
     path->watch.proof_time   = 0;
     path->watch.suspect_time = now;
     vmp_path_withdraw(path);
-    vmp_watch_probe_others(path, now);
+    vmp_watch_probe_others(path, now, 0);
     vmp_rma_kick(conn);
     vmp_iface_changed(conn->iface);
 }
@@ -306,7 +306,7 @@ static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
               vmp_watch_min(vmp_watch_max(now - watch->seen_time, limit),
                             VMP_WATCH_MAX);
         if (now >= end) {
-            vmp_watch_probe_others(path, now);
+            vmp_watch_probe_others(path, now, 1);
         }
 
         if (vmp_watch_is_sacrifice(path, now, limit)) {
@@ -451,8 +451,7 @@ static int vmp_watch_is_over(const vmp_conn_t *conn)
     return 1;
 }
 
-/* Return when to look again; 0: there is nothing to see any more. */
-static uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
+uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
 {
     uint64_t next  = UINT64_MAX;
     unsigned moved = 0;
@@ -489,53 +488,4 @@ static uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
     }
 
     return next;
-}
-
-static uint64_t vmp_watch_turn(vmp_iface_t *iface, uint64_t now)
-{
-    vmp_conn_t *conn = vmp_container_of(iface->watched.next, vmp_conn_t,
-                                        watched);
-    uint64_t next;
-
-    vmp_list_del(&conn->watched);
-    vmp_list_add_tail(&iface->watched, &conn->watched);
-    next = vmp_watch_look(conn, now);
-    if (next == 0) {
-        vmp_list_del(&conn->watched);
-        conn->is_watched = 0;
-        return UINT64_MAX;
-    }
-
-    return next;
-}
-
-/* One round, of `max` connections at most. Return when to look again, ns. */
-static uint64_t vmp_watch_round(vmp_iface_t *iface, unsigned max)
-{
-    uint64_t now           = vmp_port_now(iface->port);
-    uint64_t next          = UINT64_MAX;
-    const vmp_link_t *last = iface->watched.prev;
-    const vmp_link_t *link;
-
-    do {
-        link = iface->watched.next;
-        next = vmp_watch_min(next, vmp_watch_turn(iface, now));
-    } while ((--max > 0) && (link != last) &&
-             !vmp_list_is_empty(&iface->watched));
-
-    return (link == last) ? next : vmp_watch_min(next, now + VMP_WATCH_MSEC);
-}
-
-void vmp_watch_progress(vmp_iface_t *iface)
-{
-    (void)vmp_watch_round(iface, VMP_WATCH_CONNS);
-}
-
-uint64_t vmp_watch_deadline(vmp_iface_t *iface)
-{
-    if (vmp_list_is_empty(&iface->watched)) {
-        return UINT64_MAX;
-    }
-
-    return vmp_watch_round(iface, VMP_WATCH_ARM_CONNS);
 }

@@ -66,14 +66,18 @@ typedef enum vmp_watch_timing {
 } vmp_watch_timing_t;
 
 
-/** Watch a connection until it has nothing in flight any more. */
+/** Watch a connection until it has nothing in flight any more; look at it
+ *  before sleeping. */
 void vmp_watch_add_slow(struct vmp_conn *conn);
+
+/** Watch it no longer. */
+void vmp_watch_remove(struct vmp_conn *conn);
 
 /** Look at some of the watched connections. After the CQs were polled. */
 void vmp_watch_progress(struct vmp_iface *iface);
 
-/** Look at all of them, before sleeping. Return when to look again at the
- *  latest, ns; UINT64_MAX: no need. */
+/** Look at those that need it, before sleeping. Return when to look again at
+ *  the latest, ns; UINT64_MAX: no need. */
 uint64_t vmp_watch_deadline(struct vmp_iface *iface);
 
 /** The peer's control has answered. */
@@ -81,6 +85,10 @@ void vmp_watch_pong(struct vmp_conn *conn);
 
 /** No path is left but suspects: these have to do. */
 void vmp_watch_restore(struct vmp_conn *conn);
+
+/** Look at one. Return when to look again, ns (UINT64_MAX: no need); 0: there
+ *  is nothing to see any more. */
+uint64_t vmp_watch_look(struct vmp_conn *conn, uint64_t now);
 
 
 /* vmp_watch_vain.c: when it is no use to go on ----------------------------- */

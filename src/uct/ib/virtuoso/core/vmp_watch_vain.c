@@ -75,8 +75,8 @@ void vmp_watch_died(vmp_path_t *path)
     vmp_log_at((conn->num_eps > 0) ? VMP_LOG_ERROR : VMP_LOG_INFO,
                "peer %016" PRIx64 " is lost: it answers, but for %.1f s no "
                "path to it has carried any data, and %u have failed one after "
-               "the other. Check that the network lets RoCE data through: filters, "
-               "the MTU", conn->peer_id, (now - conn->vain_since) / 1e9,
+               "the other. Check that the network lets RoCE data through: "
+               "filters, the MTU", conn->peer_id, (now - conn->vain_since) / 1e9,
                conn->vain_rounds);
     vmp_conn_fail(conn, VMP_ERR_ENDPOINT_TIMEOUT);
 }

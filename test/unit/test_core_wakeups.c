@@ -1,0 +1,130 @@
+/**
+ * Copyright (c) Virtuoso contributors, 2026. ALL RIGHTS RESERVED.
+ *
+ * See file LICENSE for terms.
+ */
+
+/*
+ * How often a program that sleeps is woken up to look after its connections:
+ * not more often the more it has.
+ */
+
+#include "core_work.h"
+#include "core/vmp_path.h"
+
+#define PEERS  200
+#define MSEC   1000000ull
+#define SEC    1000000000ull
+
+
+static stream_t streams[PEERS];
+
+static void wakeups_begin(const char *name, uint64_t seed)
+{
+    unsigned i;
+
+    world_begin(name, seed);
+    world_params.num_paths          = 2;
+    world_params.spread_thresh      = 64;
+    world_params.port.srq_depth     = 64;
+    world_params.rx_max_bufs        = 256;
+    world_params.port.min_rnr_timer = 18;       /* 5 ms */
+    world_open(1 + PEERS);
+    for (i = 0; i < PEERS; ++i) {
+        stream_open(&streams[i], 0, 1 + i);
+        VMP_CHECK(stream_send(&streams[i], SEND_SHORT, 16, NULL) ==
+                  VMP_ERR_NO_RESOURCE);
+    }
+
+    for (i = 0; i < PEERS; ++i) {
+        stream_wait_paths(&streams[i], 1);
+    }
+
+    world_run(100 * MSEC);
+}
+
+static void wakeups_end(void)
+{
+    unsigned i;
+
+    for (i = 0; i < PEERS; ++i) {
+        VMP_CHECK(!streams[i].failed);
+        stream_close(&streams[i]);
+    }
+
+    world_end();
+}
+
+/* Wake-ups of node 0 in a second, with `per_sec` messages to others */
+static uint64_t wakeups(unsigned num, unsigned per_sec)
+{
+    uint64_t begin = world_nodes[0].wakes;
+    unsigned i;
+
+    for (i = 0; i < 100; ++i) {
+        if ((per_sec > 0) && ((i % (100 / per_sec)) == 0)) {
+            VMP_CHECK(stream_send(&streams[sim_random() % num], SEND_SHORT, 16,
+                                  NULL) == VMP_OK);
+        }
+
+        world_run(10 * MSEC);
+    }
+
+    return world_nodes[0].wakes - begin;
+}
+
+static void set_stopped(unsigned first, int is_stopped)
+{
+    unsigned i;
+
+    for (i = first; i < PEERS; ++i) {
+        world_nodes[1 + i].is_paused = is_stopped;
+    }
+
+    sim_conf.rnr_false = is_stopped ? 1000000 : 0;
+}
+
+static void test_wakeups(uint64_t seed)
+{
+    uint64_t idle, traffic, waiting, both;
+    unsigned i;
+
+    wakeups_begin("wake-ups", seed);
+    idle    = wakeups(PEERS, 0);
+    traffic = wakeups(PEERS, 50);
+    world_run(100 * MSEC);
+
+    /* something is in flight to each, and nothing comes back for long */
+    set_stopped(0, 1);
+    for (i = 0; i < PEERS; ++i) {
+        VMP_CHECK(stream_send(&streams[i], SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    world_run(5 * SEC);
+    waiting = wakeups(PEERS, 0);
+    both    = wakeups(PEERS, 50);
+    set_stopped(0, 0);
+    for (i = 0; i < PEERS; ++i) {
+        world_until(world_nodes[1 + i].next_seq[streams[i].id] ==
+                    streams[i].seq, 1000);
+    }
+
+    printf("  wake-ups a second: idle %lu, with 50 messages %lu; waiting %lu, "
+           "and with 50 messages %lu\n", (unsigned long)idle,
+           (unsigned long)traffic, (unsigned long)waiting, (unsigned long)both);
+    VMP_CHECK(idle <= 2);
+    VMP_CHECK(traffic <= 4 * 50);
+    VMP_CHECK(waiting <= 100);
+    VMP_CHECK(both <= 100 + (4 * 50));
+    wakeups_end();
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
+
+    world_sleeps = 1;
+    test_wakeups(seed);
+    printf("test_core_wakeups: ok\n");
+    return 0;
+}
