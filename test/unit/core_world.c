@@ -276,9 +276,12 @@ static void node_progress(node_t *node)
     }
 
     node->wakes    += node->is_asleep;
-    node->is_asleep = (vmp_iface_progress(node->iface) == 0) && world_sleeps &&
-                      (vmp_iface_event_arm(node->iface, VMP_PORT_EVENT_TX |
-                                           VMP_PORT_EVENT_RX) == VMP_OK);
+    node->is_asleep = 0;
+    if ((vmp_iface_progress(node->iface) == 0) && world_sleeps) {
+        node->is_asleep = vmp_iface_event_arm(node->iface, VMP_PORT_EVENT_TX |
+                                              VMP_PORT_EVENT_RX) == VMP_OK;
+        node->wakes    += !node->is_asleep;
+    }
 }
 
 static void world_step_by(uint64_t ns)

@@ -31,7 +31,8 @@ typedef struct node {
     vmp_iface_attr_t attr;
     int              is_paused;         /**< Does not progress */
     int              is_asleep;         /**< Nor before it is woken up */
-    uint64_t         wakes;             /**< Times it was woken up */
+    uint64_t         wakes;             /**< Times it was woken up, or
+                                             could not go to sleep */
     uint64_t         received;          /**< Messages */
     uint32_t         next_seq[WORLD_MAX_STREAMS];
     unsigned         keep_percent;      /**< Of the messages, for a while */

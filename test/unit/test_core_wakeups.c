@@ -102,6 +102,9 @@ static void test_wakeups(uint64_t seed)
 
     world_run(5 * SEC);
     waiting = wakeups(PEERS, 0);
+
+    /* that was often enough: each path that should have moved was noticed */
+    VMP_CHECK(world_nodes[0].iface->counters.paths_suspected >= PEERS);
     both    = wakeups(PEERS, 50);
     set_stopped(0, 0);
     for (i = 0; i < PEERS; ++i) {
