@@ -314,9 +314,19 @@ vmp_path_t *vmp_conn_spread(vmp_conn_t *conn, size_t length)
 void vmp_conn_force(vmp_conn_t *conn)
 {
     uint64_t mask = conn->up_mask;
+    unsigned i;
 
     for (; mask != 0; mask &= mask - 1) {
         vmp_path_force(conn->paths[__builtin_ctzll(mask)]);
+    }
+
+    /* those that stand still may move again, and would not say so */
+    for (i = 0; vmp_unlikely(conn->num_suspects > 0) && (i < conn->num_paths);
+         ++i) {
+        if ((conn->paths[i] != NULL) &&
+            (conn->paths[i]->state == VMP_PATH_SUSPECT)) {
+            vmp_path_force(conn->paths[i]);
+        }
     }
 }
 
