@@ -140,14 +140,10 @@ static void send_from_spares(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
     }
 }
 
-void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries)
+static void renew_spares(vmp_ctl_t *ctl, uint64_t interval)
 {
-    vmp_ctl_t *ctl    = conn->ctl;
-    uint64_t interval = (tries < VMP_CTL_HARD_FAST) ? VMP_CTL_RENEW_FAST :
-                        VMP_CTL_RENEW_SLOW;
     unsigned rail, i;
 
-    conn->hard_until = ctl->now + VMP_CTL_HARD_TIME;
     if ((ctl->renewed_at != 0) && (ctl->now - ctl->renewed_at < interval)) {
         return;
     }
@@ -161,6 +157,13 @@ void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries)
             }
         }
     }
+}
+
+void vmp_ctl_conn_try_hard(vmp_ctl_conn_t *conn, unsigned tries)
+{
+    conn->hard_until = conn->ctl->now + VMP_CTL_HARD_TIME;
+    renew_spares(conn->ctl, (tries < VMP_CTL_HARD_FAST) ? VMP_CTL_RENEW_FAST :
+                                                          VMP_CTL_RENEW_SLOW);
 }
 
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
@@ -230,6 +233,7 @@ int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p)
 void vmp_ctl_conn_send_wide(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
 {
     unsigned num_ud = conn->ctl->attr.num_ud * conn->ctl->attr.num_rails;
+    vmp_ctl_t *ctl  = conn->ctl;
     uint8_t extra   = conn->extra;
     unsigned wide   = (num_ud < VMP_CTL_WIDE) ? num_ud : VMP_CTL_WIDE;
 
@@ -238,6 +242,15 @@ void vmp_ctl_conn_send_wide(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg)
     }
     vmp_ctl_conn_send(conn, msg);
     conn->extra = extra;
+
+    /* Work waits: the more ways the better is the quickest, since datagrams are
+     * in line with what fills the links */
+    if (ctl->now >= conn->hard_until) {
+        if (ctl->spares[0] == 0) {
+            renew_spares(ctl, VMP_CTL_RENEW_SLOW);
+        }
+        send_from_spares(conn, msg);
+    }
 }
 
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn)
