@@ -68,6 +68,12 @@ static void vmp_watch_prove(vmp_path_t *path, uint64_t now)
     vmp_watch_t *watch = &path->watch;
     vmp_conn_t *conn   = path->conn;
 
+    if (watch->is_proving && ((int32_t)(path->tail - watch->prove_pos) >= 0)) {
+        watch->is_proving = 0;
+        conn->proof_any  = vmp_watch_max(conn->proof_any, watch->prove_time);
+        conn->proof_send = vmp_watch_max(conn->proof_send, watch->prove_time);
+    }
+
     if (conn->is_fresh || (path->head == watch->since_pos)) {
         watch->since_pos  = path->head;
         watch->since_time = now;
@@ -121,8 +127,7 @@ static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
 
 /* See to it that others show whether a suspect should have moved. A frame,
  * since a peer without receive buffers answers other requests, too. */
-static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now,
-                                   int is_again)
+static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now)
 {
     vmp_conn_t *conn = path->conn;
     unsigned count   = 0;
@@ -132,14 +137,14 @@ static void vmp_watch_probe_others(vmp_path_t *path, uint64_t now,
     path->watch.probe_time = now;
     for (; (mask != 0) && (count < VMP_WATCH_PROBES); mask &= mask - 1) {
         other = conn->paths[__builtin_ctzll(mask)];
-        if (is_again && (other->unsig == 0) &&
-            vmp_watch_has_send(other, other->tail, other->head)) {
-            /* the last one is under way: more fill the CQ, and show no more */
+        if (other->watch.is_proving) {
             ++count;
-            continue;
+        } else if (vmp_credit_probe(other) == 0) {
+            other->watch.is_proving = 1;
+            other->watch.prove_pos  = other->head;
+            other->watch.prove_time = now;
+            ++count;
         }
-
-        count += (vmp_credit_probe(other) == 0);
     }
 }
 
@@ -195,8 +200,8 @@ static void vmp_watch_suspect(vmp_path_t *path, uint64_t now)
     path->timing             = VMP_TIMING_OFF; /* nothing is learnt of that */
     path->watch.proof_time   = 0;
     path->watch.suspect_time = now;
+    path->watch.probe_time   = 0;
     vmp_path_withdraw(path);
-    vmp_watch_probe_others(path, now, 0);
     vmp_rma_kick(conn);
     vmp_iface_changed(conn->iface);
 }
@@ -306,7 +311,7 @@ static uint64_t vmp_watch_judge_suspect(vmp_path_t *path, uint64_t now,
               vmp_watch_min(vmp_watch_max(now - watch->seen_time, limit),
                             VMP_WATCH_MAX);
         if (now >= end) {
-            vmp_watch_probe_others(path, now, 1);
+            vmp_watch_probe_others(path, now);
         }
 
         if (vmp_watch_is_sacrifice(path, now, limit)) {
@@ -474,6 +479,15 @@ uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
         path = conn->paths[i];
         if ((path != NULL) && vmp_path_is_watched(path)) {
             next = vmp_watch_min(next, vmp_watch_judge(path, now));
+        }
+    }
+
+    /* only now: new suspects show nothing of each other */
+    for (i = 0; (i < conn->num_paths) && (conn->num_suspects > 0); ++i) {
+        path = conn->paths[i];
+        if ((path != NULL) && (path->state == VMP_PATH_SUSPECT) &&
+            (path->watch.probe_time == 0)) {
+            vmp_watch_probe_others(path, now);
         }
     }
 

@@ -52,7 +52,11 @@ typedef struct vmp_watch {
     uint64_t        proof_time; /**< Suspect: another one moved since; 0: no */
     uint64_t        since_time; /**< Requests from since_pos on were posted
                                      after that */
+    uint64_t        prove_time; /**< A frame was posted to show whether others
+                                     should have moved, */
+    uint32_t        prove_pos;  /**< and is there when so much is complete */
     uint32_t        since_pos;
+    uint8_t         is_proving; /**< It is in flight */
     uint8_t         looks;      /**< Since it moved */
     uint8_t         is_silent;  /**< Had nothing in flight that completes by
                                      itself */
