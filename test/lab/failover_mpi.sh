@@ -19,9 +19,9 @@
 
 failover_start
 cutting cutter_many
-mpi_check_run openmpi "vmprun mpirun" 1 200 --quick coll coll-v coll-nb
+mpi_check_run openmpi "vmprun mpirun" 1 200 --quick coll coll-v coll-nb rma
 cutting_end openmpi
 cutting cutter_many
-mpi_check_run mpich "vmprun mpirun" 1 200 --quick coll coll-v coll-nb
+mpi_check_run mpich "vmprun mpirun" 1 200 --quick coll coll-v coll-nb rma
 cutting_end mpich
 lab_end
