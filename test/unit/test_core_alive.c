@@ -244,6 +244,36 @@ static void test_spin(uint64_t seed)
     alive_end();
 }
 
+/* Who waits, but not for the network, has a path that dies again and again,
+ * while the others carry. That is only a wait. */
+static void test_one_dies(uint64_t seed)
+{
+    const vmp_iface_counters_t *counters;
+    const vmp_path_t *path;
+    uint64_t begin;
+
+    alive_begin("one path dies", seed);
+    counters                = &world_nodes[0].iface->counters;
+    streams[0].keep_waiting = 1;        /* for buffers, say */
+    vmp_ep_wait_ready(&streams[0].ep);
+    for (begin = sim_now(); (sim_now() - begin) < 10 * TIMEOUT;
+         world_run(100 * MSEC)) {
+        path = streams[0].ep.conn->paths[3];
+        if ((path != NULL) && (path->state == VMP_PATH_UP)) {
+            stream_kill_path(&streams[0], 3, VMP_WC_RETRY_EXC);
+            vmp_path_probe_all(streams[0].ep.conn);
+        }
+    }
+
+    VMP_CHECK(counters->paths_failed > 8);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    vmp_ep_cancel_wait(&streams[0].ep);
+    world_until(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK,
+                5000);
+    world_until(world_nodes[1].next_seq[streams[0].id] == 1, 5000);
+    alive_end();
+}
+
 static void run(uint64_t seed)
 {
     uint64_t i;
@@ -257,6 +287,7 @@ static void run(uint64_t seed)
         test_spin(i);
         test_stopped(i, 0);
         test_stopped(i, 1);
+        test_one_dies(i);
     }
 }
 

@@ -49,8 +49,9 @@ void vmp_watch_died(vmp_path_t *path)
     uint32_t done    = vmp_vain_done(conn);
 
     conn->done_gone += vmp_path_ops_done(path);
-    if (path->head == 0) {
-        return;                         /* it was never used */
+    if ((path->head == 0) || ((path->num_ops == 0) && (conn->up_mask != 0))) {
+        /* it was never used; or had no work, and there are others for that */
+        return;
     }
 
     if ((done != conn->vain_done) || !vmp_conn_has_work(conn) ||
