@@ -122,12 +122,46 @@ static void test_wakeups(uint64_t seed)
     wakeups_end();
 }
 
+/* The SRQ did not take all buffers. Those that lack are not so many that more
+ * are posted, so nobody is woken up for that. */
+static void test_refused(uint64_t seed)
+{
+    const vmp_rail_t *rail;
+    stream_t stream;
+    uint64_t woken;
+
+    world_begin("SRQ refused", seed);
+    world_params.port.srq_depth = 64;
+    world_params.rx_max_bufs    = 256;
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    rail              = &world_nodes[1].iface->rails[0];
+    sim_conf.srq_fail = 300000;
+    do {
+        VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+        world_until(world_nodes[1].next_seq[stream.id] == stream.seq, 1000);
+    } while (!rail->is_srq_refused ||
+             ((rail->srq_posted + rail->srq_batch) <= rail->srq_depth));
+
+    sim_conf.srq_fail = 0;
+    world_run(100 * MSEC);
+    woken = world_nodes[1].wakes;
+    world_run(SEC);
+    woken = world_nodes[1].wakes - woken;
+    printf("  wake-ups a second: %lu\n", (unsigned long)woken);
+    VMP_CHECK(woken <= 2);
+    stream_close(&stream);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
 
     world_sleeps = 1;
     test_wakeups(seed);
+    test_refused(seed);
     printf("test_core_wakeups: ok\n");
     return 0;
 }

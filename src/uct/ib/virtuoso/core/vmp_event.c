@@ -50,10 +50,13 @@ static int vmp_event_has_refill(vmp_iface_t *iface)
 /* When to try again what the SRQ did not take, ns */
 static uint64_t vmp_event_refill_time(const vmp_iface_t *iface)
 {
+    const vmp_rail_t *rail;
     unsigned i;
 
     for (i = 0; i < iface->num_rails; ++i) {
-        if (iface->rails[i].is_srq_refused && !iface->rails[i].is_broken) {
+        rail = &iface->rails[i];
+        if (rail->is_srq_refused && !rail->is_broken &&
+            ((rail->srq_posted + rail->srq_batch) <= rail->srq_depth)) {
             return vmp_port_now(iface->port) + VMP_EVENT_REFILL;
         }
     }
