@@ -6,7 +6,7 @@
 #
 # labels: lab
 # short on: trixie
-# timeout: 240
+# timeout: 480
 #
 # Foreign, broken and replayed control datagrams while verified transfers run:
 # nobody notices, neither on connections that stand nor on those being made.
@@ -22,7 +22,7 @@ seed=${VMP_TEST_SEED:-$RANDOM}
 
 lab_start
 [ "$TLS" = vmp ] || skip "is about vmp itself"
-on b 230 "$LIBEXEC/vmp_hostile" -t 220 -s "$seed" >"$OUT/hostile" 2>&1 &
+on b 430 "$LIBEXEC/vmp_hostile" -t 420 -s "$seed" >"$OUT/hostile" 2>&1 &
 hostile=$!
 for ((i = 0; i < 50; i++)); do
     ! grep -q listening "$OUT/hostile" || break

@@ -24,7 +24,9 @@
 /* The device's own: four times 268 ms. Bound: what three round trips through
  * full queues, of 2 x 128 KiB at 6.25 MB/s, and the detection may take */
 #define MAX_MEDIAN  (160 * MSEC)
+#define MAX_NOISY   (260 * MSEC)
 #define MAX_PAUSE   (400 * MSEC)
+#define STALL       (300 * MSEC)    /* everywhere, some time before the cut */
 
 
 static region_t source, target;
@@ -91,7 +93,17 @@ static uint64_t traffic(stream_t *stream, uint64_t duration)
     return longest;
 }
 
-static uint64_t one_cut(uint64_t seed)
+static void set_delay(uint64_t delay)
+{
+    unsigned i;
+
+    for (i = 0; i < LINKS; ++i) {
+        sim_link(0, 1, i)->delay = delay;
+        sim_link(1, 0, i)->delay = delay;
+    }
+}
+
+static uint64_t one_cut(uint64_t seed, int is_noisy)
 {
     unsigned index = seed % PATHS;
     stream_t stream;
@@ -106,6 +118,12 @@ static uint64_t one_cut(uint64_t seed)
     stream_wait_paths(&stream, PATHS);
     traffic(&stream, 500 * MSEC);
     VMP_CHECK(world_nodes[0].iface->counters.paths_timed_out == 0);
+    if (is_noisy) {
+        set_delay(STALL);
+        traffic(&stream, 2 * STALL);
+        set_delay(300 * USEC);
+        traffic(&stream, 500 * MSEC);
+    }
 
     path = stream.ep.conn->paths[index];
     link = sim_link_of(0, 1, vmp_port_udp_sport(path->entropy));
@@ -129,21 +147,29 @@ static int compare_u64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int main(void)
+static void cuts(uint64_t seed, int is_noisy)
 {
-    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 100);
     uint64_t pauses[NUM_CUTS];
     unsigned i;
 
     for (i = 0; i < NUM_CUTS; ++i) {
-        pauses[i] = one_cut(seed + i);
+        pauses[i] = one_cut(seed + i, is_noisy);
     }
 
     qsort(pauses, NUM_CUTS, sizeof(pauses[0]), compare_u64);
-    printf("  pause of bulk after a cut: median %.1f ms, longest %.1f ms\n",
-           pauses[NUM_CUTS / 2] / 1e6, pauses[NUM_CUTS - 1] / 1e6);
-    VMP_CHECK(pauses[NUM_CUTS / 2] <= MAX_MEDIAN);
+    printf("  pause of bulk after a cut%s: median %.1f ms, longest %.1f ms\n",
+           is_noisy ? ", all stood still before" : "", pauses[NUM_CUTS / 2] / 1e6, pauses[NUM_CUTS - 1] / 1e6);
+    VMP_CHECK(pauses[NUM_CUTS / 2] <=
+              (is_noisy ? MAX_NOISY : MAX_MEDIAN));
     VMP_CHECK(pauses[NUM_CUTS - 1] <= MAX_PAUSE);
+}
+
+int main(void)
+{
+    uint64_t seed = vmp_check_env("VMP_TEST_SEED", 100);
+
+    cuts(seed, 0);
+    cuts(seed, 1);
     printf("test_core_pause: ok\n");
     return 0;
 }

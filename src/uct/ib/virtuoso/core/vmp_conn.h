@@ -100,6 +100,8 @@ struct vmp_conn {
                                              complete, on some path, ns */
     uint64_t          proof_send;       /**< The same of a frame: the peer had
                                              a receive buffer */
+    vmp_watch_turn_t  turns[VMP_WATCH_TURNS]; /**< The last ones */
+    uint32_t          num_turns;
     uint64_t          ping_time;        /**< Of the last question, ns */
     uint64_t          alive_time;       /**< Of the last answered at once */
     uint64_t          sacrifice_time;   /**< No path is given up for that before */

@@ -75,17 +75,20 @@ static void vmp_watch_prove(vmp_path_t *path, uint64_t now)
     }
 
     if (conn->is_fresh || (path->head == watch->since_pos)) {
-        watch->since_pos  = path->head;
-        watch->since_time = now;
+        watch->since_pos   = path->head;
+        watch->since_time  = now;
+        watch->since_bytes = path->pol->inflight;
     } else if ((int32_t)(path->tail - watch->since_pos) > 0) {
+        vmp_watch_turned(path);
         conn->proof_any = vmp_watch_max(conn->proof_any, watch->since_time);
         if (vmp_watch_has_send(path, watch->since_pos, path->tail)) {
             conn->proof_send = vmp_watch_max(conn->proof_send,
                                              watch->since_time);
         }
 
-        watch->since_pos  = path->head;
-        watch->since_time = now;
+        watch->since_pos   = path->head;
+        watch->since_time  = now;
+        watch->since_bytes = path->pol->inflight;
     }
 }
 
@@ -99,6 +102,7 @@ static unsigned vmp_watch_path(vmp_path_t *path, uint64_t now)
     vmp_watch_prove(path, now);
     if (!path->conn->is_fresh && (path->tail != watch->seen_tail)) {
         moved = 1;
+        vmp_watch_moved(path, now);
         if (path->state == VMP_PATH_SUSPECT) {
             vmp_watch_forgive(path, now - watch->seen_time);
             vmp_watch_trust(path);
@@ -362,7 +366,10 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
     }
 
     if (path->state == VMP_PATH_PROBE) {
-        end = watch->seen_time + vmp_watch_probe_limit(path);
+        limit = vmp_watch_is_overtaken(path) ?
+                path->conn->iface->params.suspect_ns :
+                vmp_watch_probe_limit(path);
+        end   = watch->seen_time + limit;
         if ((now >= end) && (watch->looks >= 2) && path->rail->tx_empty) {
             vmp_watch_condemn(path, now, "its first request is not answered");
             return UINT64_MAX;
@@ -371,7 +378,8 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
         return end;
     }
 
-    limit = vmp_watch_limit(path);
+    limit = vmp_watch_is_overtaken(path) ?
+            path->conn->iface->params.suspect_ns : vmp_watch_limit(path);
     if (path->state == VMP_PATH_SUSPECT) {
         return vmp_watch_judge_suspect(path, now, limit);
     }

@@ -14,6 +14,7 @@ struct vmp_conn;
 struct vmp_iface;
 struct vmp_path;
 
+#define VMP_WATCH_TURNS 8                           /**< Remembered */
 #define VMP_WATCH_MSEC  1000000ull                  /**< ns */
 #define VMP_WATCH_MAX   (1000 * VMP_WATCH_MSEC)     /**< Nothing may take
                                                          longer, ns */
@@ -33,9 +34,18 @@ typedef struct vmp_watch_est {
     uint32_t rttvar;            /**< and how much it varies, ns */
     uint32_t byte_ps;           /**< Of long ones: ps a byte in flight, with
                                      what they wait for; falls slowly */
+    uint8_t  turns;             /**< Of others while it stood still, and moved
+                                     again; at most, falls slowly */
+    uint8_t  calm;              /**< Times that were no more than that */
     uint8_t  is_known;          /**< srtt is measured, not assumed */
     uint8_t  is_bulk_known;     /**< So is byte_ps */
 } vmp_watch_est_t;
+
+/** A path completed all that it had in flight, and something later. */
+typedef struct vmp_watch_turn {
+    uint64_t since;             /**< That was posted after this, ns */
+    uint32_t bytes;             /**< In flight then */
+} vmp_watch_turn_t;
 
 /** Of one path. Times are ns. */
 typedef struct vmp_watch {
@@ -56,6 +66,7 @@ typedef struct vmp_watch {
                                      should have moved, */
     uint32_t        prove_pos;  /**< and is there when so much is complete */
     uint32_t        since_pos;
+    uint32_t        since_bytes; /**< In flight then */
     uint8_t         is_proving; /**< It is in flight */
     uint8_t         looks;      /**< Since it moved */
     uint8_t         is_silent;  /**< Had nothing in flight that completes by
@@ -93,6 +104,18 @@ void vmp_watch_restore(struct vmp_conn *conn);
 /** Look at one. Return when to look again, ns (UINT64_MAX: no need); 0: there
  *  is nothing to see any more. */
 uint64_t vmp_watch_look(struct vmp_conn *conn, uint64_t now);
+
+
+/* vmp_watch_over.c: how often others turn over meanwhile ------------------- */
+
+/** A path has: what was posted since since_time is being completed. */
+void vmp_watch_turned(struct vmp_path *path);
+
+/** It moves, for the first time since seen_time. */
+void vmp_watch_moved(struct vmp_path *path, uint64_t now);
+
+/** It stands still, and others did so more often than is usual. */
+int vmp_watch_is_overtaken(const struct vmp_path *path);
 
 
 /* vmp_watch_vain.c: when it is no use to go on ----------------------------- */
