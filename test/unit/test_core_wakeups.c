@@ -122,6 +122,41 @@ static void test_wakeups(uint64_t seed)
     wakeups_end();
 }
 
+/* However late it is, what stands still is looked at once each time: between
+ * looks the CQ is polled */
+static void test_late(uint64_t seed)
+{
+    vmp_iface_t *iface;
+    vmp_path_t *path;
+    stream_t stream;
+    unsigned looks;
+    unsigned i;
+
+    world_begin("late", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    iface = world_nodes[0].iface;
+    stream_kill_path(&stream, 3, VMP_WC_RETRY_EXC);
+    vmp_path_probe_all(stream.ep.conn);
+    world_until(((path = stream.ep.conn->paths[3]) != NULL) &&
+                (path->epoch > 1) && (path->state == VMP_PATH_PROBE), 1000);
+    sim_nic_cut(0, 1);
+    for (i = 0; i < 2; ++i) {
+        VMP_CHECK(stream.ep.conn->paths[3] == path);
+        looks                 = path->watch.looks;
+        path->watch.seen_time = 0;
+        vmp_watch_add(stream.ep.conn);
+        vmp_iface_event_arm(iface, VMP_PORT_EVENT_TX);
+        VMP_CHECK((path->watch.looks <= (looks + 1)) && !path->is_condemned);
+    }
+
+    sim_nic_cut(0, 0);
+    stream_wait_paths(&stream, 4);
+    stream_close(&stream);
+    world_end();
+}
+
 /* The SRQ did not take all buffers. Those that lack are not so many that more
  * are posted, so nobody is woken up for that. */
 static void test_refused(uint64_t seed)
@@ -161,6 +196,7 @@ int main(void)
 
     world_sleeps = 1;
     test_wakeups(seed);
+    test_late(seed);
     test_refused(seed);
     printf("test_core_wakeups: ok\n");
     return 0;

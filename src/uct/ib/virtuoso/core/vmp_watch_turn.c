@@ -149,13 +149,19 @@ static uint64_t vmp_watch_round(uint64_t time, uint64_t now)
 static void vmp_watch_settle(vmp_conn_t *conn, uint64_t now)
 {
     uint64_t next = vmp_watch_look(conn, now);
+    uint64_t time;
 
     /* also by what the look has posted: that is among what it returns */
     vmp_list_del(&conn->touched);
     conn->is_touched = 0;
     if (next == 0) {
         vmp_watch_remove(conn);
-    } else if (vmp_watch_heap_add(conn, vmp_watch_round(next, now)) != 0) {
+        return;
+    }
+
+    /* not again in this call: between looks the CQ is polled */
+    time = vmp_watch_max(vmp_watch_round(next, now), now + 1);
+    if (vmp_watch_heap_add(conn, time) != 0) {
         vmp_watch_add(conn);            /* it is looked at each time */
     }
 }
