@@ -182,6 +182,7 @@ void app_close(user_ep_t *ep)
     trace("%s closes", ep_str(ep));
     ep->is_open    = 0;
     ep->is_waiting = 0;
+    oracle_closing(ep);
     vmp_ep_destroy(&ep->ep);
     memset(&ep->ep, WORLD_POISON, sizeof(ep->ep));
     oracle_closed(ep);

@@ -67,6 +67,27 @@ vmp_path_t *inspect_path(const vmp_port_qp_t *qp)
     return NULL;
 }
 
+uint64_t inspect_path_of(const vmp_conn_t *conn, uint64_t sn)
+{
+    const vmp_path_t *path;
+    const vmp_wr_t *wr;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        path = conn->paths[i];
+        if ((path == NULL) || (path->head == path->tail)) {
+            continue;
+        }
+
+        wr = &path->ring[(path->head - 1) & path->mask];
+        if ((wr->kind == VMP_WR_AM) && (wr->sn == sn)) {
+            return path->wr_id;
+        }
+    }
+
+    return 0;
+}
+
 /* R9: what may be sent is what was granted, and no message is ahead of it */
 static void inspect_credit(const inst_t *inst, const vmp_conn_t *conn)
 {

@@ -263,6 +263,13 @@ void oracle_cancelled(user_ep_t *ep)
     }
 }
 
+/* The core knows that an operation of its failed by itself, and would have said
+ * so: what was behind that will not come */
+void oracle_closing(user_ep_t *ep)
+{
+    ep->is_lost |= (ep->ep.fault != VMP_OK);
+}
+
 void oracle_closed(user_ep_t *ep)
 {
     inst_t *inst = ep->inst;
@@ -339,12 +346,13 @@ void oracle_ready(user_ep_t *ep)
     oracle_check(vmp_ep_is_ready(&ep->ep), "pending", "%s is called, but is "
                  "not ready", ep_str(ep));
 
-    /* first come, first served: who was called stands behind the others */
+    /* first come, first served: who was called stands behind the others; but
+     * who is to hear of a failure waits for that */
     for (i = 0; (i < WORLD_SLOTS) && !conn->block; ++i) {
         other = host->slots[i];
         if ((other == NULL) || !other->is_open || !other->is_waiting ||
             (other->inst != ep->inst) || (other->ep.conn != conn) ||
-            (other->turn >= ep->turn)) {
+            (other->ep.fault != VMP_OK) || (other->turn >= ep->turn)) {
             continue;
         }
 

@@ -49,6 +49,9 @@ void oracle_unpack(op_t *op, const void *data, size_t length);
 /** The endpoint is about to be flushed with CANCEL. */
 void oracle_cancelled(user_ep_t *ep);
 
+/** The endpoint is about to be destroyed. */
+void oracle_closing(user_ep_t *ep);
+
 /** The endpoint was destroyed. */
 void oracle_closed(user_ep_t *ep);
 
@@ -111,6 +114,9 @@ void exec_free_inst(inst_t *inst);
 
 /** The path that has a QP, or NULL. */
 vmp_path_t *inspect_path(const vmp_port_qp_t *qp);
+
+/** The path, as its wr_id has it, whose last request is that message; or 0. */
+uint64_t inspect_path_of(const vmp_conn_t *conn, uint64_t sn);
 
 /** The interface at the other end, or NULL. */
 inst_t *inspect_peer(const vmp_conn_t *conn);

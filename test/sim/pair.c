@@ -163,6 +163,64 @@ int pair_excuses(pair_t *pair, const char *rule)
     return world.prog->is_faulty && expected_failure(pair->happened, rule);
 }
 
+/* An endpoint has lost a message by its own fault, and sent a later one on
+ * another path, where nobody can call it back: its connection has to go, or the
+ * peer would get what is behind the gap (R1) */
+static int pair_is_overtaken(const user_ep_t *ep)
+{
+    uint64_t path = 0;
+    const op_t *op;
+    uint32_t i;
+
+    for (i = 0; ep->is_gap && (i < ep->num_msgs); ++i) {
+        op = ep->msgs[i];
+        if ((op->peer_conn != ep->gap_conn) ||
+            (op->peer_incarn != ep->gap_incarn) || (op->sn < ep->gap_sn)) {
+            continue;
+        }
+
+        path = (op->sn == ep->gap_sn) ? op->path : path;
+        if (op->path != path) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* Whether it stands on the connection on which that happened, at either end */
+static int pair_is_with(const user_ep_t *ep, const user_ep_t *other)
+{
+    const vmp_conn_t *conn = ep->ep.conn;
+
+    if (!ep->is_open || (conn == NULL)) {
+        return 0;
+    }
+
+    return ((ep->inst == other->inst) && (ep->target == other->target) &&
+            (conn->peer_conn == other->gap_conn) &&
+            (conn->peer_incarn == other->gap_incarn)) ||
+           ((ep->inst == other->target) && (ep->target == other->inst) &&
+            (conn->slot == other->gap_conn) &&
+            (conn->incarn == other->gap_incarn));
+}
+
+static int pair_is_lost_with_other(const user_ep_t *ep)
+{
+    const user_ep_t *other;
+    unsigned i;
+
+    for (i = 0; i < world.num_eps; ++i) {
+        other = world.eps[i];
+        if (other->is_gap && pair_is_with(ep, other) &&
+            pair_is_overtaken(other)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
 int pair_may_fail(const user_ep_t *ep)
 {
     unsigned from = ep->inst->host->index;
@@ -171,7 +229,8 @@ int pair_may_fail(const user_ep_t *ep)
 
     if (pair->may_fail || ep->is_cut_off || ep->target->is_closed ||
         ep->inst->is_closed ||
-        (pair->may_not_begin && !ep->was_up) || (ep->blame >= PAIR_OWN_LOCAL)) {
+        (pair->may_not_begin && !ep->was_up) ||
+        (ep->blame >= PAIR_OWN_LOCAL) || pair_is_lost_with_other(ep)) {
         return 1;
     }
 
@@ -204,6 +263,30 @@ static op_t *find_orphan(const vmp_conn_t *conn, const vmp_wr_t *wr)
     return NULL;
 }
 
+static int pair_is_of(const vmp_wr_t *wr, const user_ep_t *ep)
+{
+    return (wr->kind == VMP_WR_AM) && ((const user_ep_t*)wr->ep == ep);
+}
+
+/* What an endpoint has on a path from a request on is lost with it */
+static void pair_gap(user_ep_t *ep, const vmp_path_t *path, const vmp_wr_t *wr)
+{
+    const vmp_conn_t *conn = path->conn;
+    uint32_t slot          = wr - path->ring;
+    uint32_t pos           = path->tail + ((slot - path->tail) & path->mask);
+
+    for (; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if (pair_is_of(wr, ep) && (!ep->is_gap || (wr->sn < ep->gap_sn))) {
+            ep->is_gap     = 1;
+            ep->gap_conn   = conn->peer_conn;
+            ep->gap_incarn = conn->peer_incarn;
+            ep->gap_sn     = wr->sn;
+            return;
+        }
+    }
+}
+
 /* A QP fails by itself: is an operation to blame, and whose (R8)? */
 void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
                     vmp_wc_status_t status)
@@ -228,6 +311,9 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
         ep->blame += blame;
         trace("  %s had the request that failed: %s", ep_str(ep),
               vmp_wc_status_str(status));
+        if (ep->blame >= PAIR_OWN_LOCAL) {
+            pair_gap(ep, path, wr);
+        }
     } else if (wr->kind == VMP_WR_AM) {
         op = find_orphan(path->conn, wr);
         if ((op != NULL) && ((op->blame += blame) >= PAIR_OWN_LOCAL)) {

@@ -378,6 +378,7 @@ vmp_status_t post_op(op_t *op)
     oracle_check((status == VMP_OK) || (status == VMP_INPROGRESS),
                  "completion", "%s returned %d", op_str(op), status);
     op->is_async = op->is_async && (status == VMP_INPROGRESS);
+    op->path     = is_am ? inspect_path_of(ep->ep.conn, sn) : 0;
     oracle_posted(op, status);
     return status;
 }

@@ -77,6 +77,7 @@ struct op {
     uint32_t   peer_conn;               /* AM: as its frame names it */
     uint32_t   peer_incarn;
     uint32_t   sn;
+    uint64_t   path;                    /* AM: where it went at first */
     piece_t    *pieces;                 /* Put: what was executed of it */
     buf_t      *buf;
 };
@@ -97,6 +98,10 @@ struct user_ep {
     uint8_t    is_failed;               /* ep_failed came */
     uint8_t    was_up;                  /* Its connection had a path once */
     uint8_t    blame;                   /* Its operations' errors, see pair.c */
+    uint8_t    is_gap;                  /* By these a message is lost, of */
+    uint32_t   gap_conn;                /* this connection of the peer, */
+    uint32_t   gap_incarn;
+    uint32_t   gap_sn;                  /* the first one */
     uint8_t    is_cut_off;              /* See found.c: it may be lost */
     uint8_t    waits;                   /* By wait_ready, not by trying */
     uint8_t    one_by_one;              /* A request a call of ep_ready */
