@@ -31,7 +31,12 @@ static inline void vmp_am_end(vmp_path_t *path, unsigned flags, vmp_ep_t *ep,
     vmp_conn_t *conn = path->conn;
     vmp_wr_t *wr;
 
-    wr     = vmp_post_end(path, flags, VMP_WR_AM, ep, buf, comp, length);
+    wr = vmp_post_end(path, flags, VMP_WR_AM, ep, buf, comp, length);
+    if (vmp_unlikely(ep->run != path->wr_id)) {
+        ep->run    = path->wr_id;
+        ep->run_sn = conn->tx_sn;
+    }
+
     wr->sn = conn->tx_sn++;
     vmp_post_told(conn);
     ++path->counters.tx_frames;

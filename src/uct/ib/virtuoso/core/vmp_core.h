@@ -41,6 +41,10 @@ typedef struct vmp_ep {
     uint64_t       fault_sn;            /**< Messages behind will not come */
     vmp_status_t   fault;               /**< An operation of its own failed: it
                                              will be called */
+    uint64_t       run;                 /**< Path of its last message, as its
+                                             wr_id has it, */
+    uint64_t       run_sn;              /**< and its first message of those that
+                                             went there one after the other */
 } vmp_ep_t;
 
 
