@@ -95,6 +95,39 @@ static void test_all_posts_refused(uint64_t seed)
     world_end();
 }
 
+/* The nops of a flush wait for room in the CQ; when that comes, the first one
+ * is refused */
+static void test_nop_refused(uint64_t seed)
+{
+    comp_t comp = {0};
+    vmp_rail_t *rail;
+    stream_t stream;
+    uint32_t avail;
+    unsigned i;
+
+    world_begin("nop refused", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    for (i = 0; i < 4; ++i) {
+        VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    rail           = &world_nodes[0].iface->rails[0];
+    avail          = rail->cq_avail;
+    rail->cq_avail = 0;
+    VMP_CHECK(vmp_ep_flush(&stream.ep, 0, &comp) == VMP_INPROGRESS);
+    rail->cq_avail           = avail;
+    sim_conf.post_fail_after = 1;
+    vmp_path_force_again(rail);
+    world_until(comp.calls == 1, 5000);
+    VMP_CHECK((comp.status == VMP_OK) && !stream.failed);
+    VMP_CHECK(world_nodes[0].iface->counters.paths_failed == 1);
+    world_until(world_nodes[1].next_seq[stream.id] == 4, 1000);
+    stream_close(&stream);
+    world_end();
+}
+
 /* Endpoint goes while its work is in flight: only its flush calls back */
 static void test_destroy_busy(uint64_t seed)
 {
@@ -504,6 +537,7 @@ static void run(uint64_t seed)
     test_post_refused(seed, 1);
     test_posts_refused(seed);
     test_all_posts_refused(seed);
+    test_nop_refused(seed);
     test_reentry(seed);
     test_peer_close(seed);
     test_peer_close_undelivered(seed, 0);

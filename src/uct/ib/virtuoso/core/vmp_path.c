@@ -340,14 +340,19 @@ void vmp_path_probe_all(vmp_conn_t *conn)
 
 void vmp_path_force_again(vmp_rail_t *rail)
 {
+    unsigned num = 0;
     vmp_link_t *link;
-    vmp_link_t *tmp;
 
-    vmp_list_for_each_safe(link, tmp, &rail->forcing) {
-        if (rail->cq_avail == 0) {
-            return;
-        }
+    vmp_list_for_each(link, &rail->forcing) {
+        ++num;
+    }
 
+    /* once around: who still finds no room goes to the end; and a nop that is
+     * refused may take others out of the list */
+    for (; (num > 0) && (rail->cq_avail > 0) &&
+         !vmp_list_is_empty(&rail->forcing); --num) {
+        link = rail->forcing.next;
+        vmp_list_del(link);
         vmp_path_force(vmp_container_of(link, vmp_path_t, forcing));
     }
 }
