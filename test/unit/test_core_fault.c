@@ -297,7 +297,7 @@ static void run(uint64_t seed, uint64_t rounds)
 int main(void)
 {
     uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
-    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 30);
+    uint64_t rounds = vmp_check_env("VMP_TEST_CASES", 30);
 
     run(seed, rounds);
     world_sleeps = 1;

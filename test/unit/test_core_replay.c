@@ -136,7 +136,7 @@ static void test_deaths(uint64_t seed, unsigned num_deaths, int is_idle)
 int main(void)
 {
     uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
-    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 200);
+    uint64_t rounds = vmp_check_env("VMP_TEST_CASES", 200);
     uint64_t i;
 
     for (i = seed; i < seed + rounds; ++i) {

@@ -293,7 +293,7 @@ static void test_lost(uint64_t seed)
 int main(void)
 {
     uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
-    uint64_t rounds = vmp_check_env("VMP_TEST_ROUNDS", 50);
+    uint64_t rounds = vmp_check_env("VMP_TEST_CASES", 50);
     uint64_t i;
 
     for (i = seed; i < seed + rounds; ++i) {
