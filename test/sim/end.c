@@ -26,6 +26,7 @@
 #define END_TRYING    30                /* runs a second of a helper that cannot
                                            reach a peer, as is known */
 #define END_ROUNDS    2
+#define END_REPEAT    (5 * SEC)         /* what a device repeats has come */
 #define END_QUIET     10                /* s, until all are quiet */
 #define END_TRICKLE   (100 * MSEC)
 #define END_PATHS_IDLE 3                /* s: eight paths, four a second */
@@ -412,6 +413,41 @@ static void end_faulty(void)
     world.is_timed = 0;
 }
 
+static int end_is_held(void)
+{
+    const vmp_iface_t *iface;
+    const vmp_conn_t *conn;
+    vmp_link_t *link;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        if (world.hosts[i].inst == NULL) {
+            continue;
+        }
+
+        iface = world.hosts[i].inst->iface;
+        vmp_list_for_each(link, &iface->all) {
+            conn = vmp_container_of(link, vmp_conn_t, all);
+            if (!(conn->block & VMP_BLOCK_CLOSED) && (conn->rx_num_held > 0)) {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+/* A frame that nobody waits for may have been lost in the network just now: the
+ * device sends it again, and those behind it are held until then */
+static void end_wait_for_held(void)
+{
+    uint64_t end = sim_now() + END_REPEAT;
+
+    while (end_is_held() && (sim_now() < end)) {
+        world_run_until(sim_now() + (10 * MSEC));
+    }
+}
+
 void world_end(void)
 {
     host_t *host;
@@ -440,6 +476,7 @@ void world_end(void)
     /* what a failed connection had comes back when its QPs are destroyed */
     world_run_until(sim_now() + (world.prog->is_faulty ? END_LONG :
                                                          END_SETTLE));
+    end_wait_for_held();
     for (i = 0; i < world.prog->num_hosts; ++i) {
         host = &world.hosts[i];
         if (host->inst != NULL) {
