@@ -16,6 +16,8 @@
 . "$LAB_TEST_DIR/lib_integrity.sh"
 # shellcheck source-path=SCRIPTDIR source=lib_failover.sh
 . "$LAB_TEST_DIR/lib_failover.sh"
+# shellcheck source-path=SCRIPTDIR source=lib_layer.sh
+. "$LAB_TEST_DIR/lib_layer.sh"
 
 # asan_mount: the build goes where packages for the hosts are, which these see
 asan_mount()
@@ -37,16 +39,7 @@ asan_mount()
     at_exit asan_umount
     for host in a b; do
         # shellcheck disable=SC2016 # for the shell over there
-        on $host 60 sh -euc '
-            mount="/usr/lib/vmplab/busybox mount"
-            virtio=trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose
-            mkdir -p /run/layers
-            $mount -t 9p -o $virtio layers /run/layers
-            $mount -o bind "/run/layers/$1" /opt/vmp' \
-            - "asan-$suite" >"$OUT/mount" 2>&1 || {
-            show "$OUT/mount"
-            fail "the build cannot be mounted on host $host"
-        }
+        layer_on $host "asan-$suite" '$mount -o bind "/run/layers/$1" /opt/vmp'
     done
 }
 

@@ -10,6 +10,22 @@
 
 LAYER_PACKAGING=$LAB_TEST_DIR/../../contrib/packaging
 
+# layer_on HOST NAME SCRIPT: with what is kept for the hosts at /run/layers, of
+# which NAME is $1. $mount is a mount that needs nothing of /usr.
+layer_on()
+{
+    # shellcheck disable=SC2016 # for the shell over there
+    on "$1" 60 sh -euc '
+        mount="/usr/lib/vmplab/busybox mount"
+        virtio=trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose
+        mkdir -p /run/layers
+        $mount -t 9p -o $virtio layers /run/layers
+        '"$3" - "$2" >"$OUT/layer" 2>&1 || {
+        show "$OUT/layer"
+        fail "$2 cannot be mounted on host $1"
+    }
+}
+
 # layer_mount PACKAGE[,PACKAGE...]
 layer_mount()
 {
@@ -25,20 +41,13 @@ layer_mount()
     at_exit layer_umount
     for host in a b; do
         # shellcheck disable=SC2016 # for the shell over there
-        on $host 60 sh -euc '
-            mount="/usr/lib/vmplab/busybox mount"
-            virtio=trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose
-            mkdir -p /run/layers
-            $mount -t 9p -o $virtio layers /run/layers
+        layer_on $host "$name" '
             for dir in usr etc; do
                 mkdir -p /run/over/$dir /run/over/$dir.work
                 lower=lowerdir=/run/layers/$1/$dir:/$dir
                 upper=upperdir=/run/over/$dir,workdir=/run/over/$dir.work
                 $mount -t overlay -o "$lower,$upper" overlay /$dir
-            done' - "$name" >"$OUT/layer" 2>&1 || {
-            show "$OUT/layer"
-            fail "the packages cannot be mounted on host $host"
-        }
+            done'
     done
 }
 

@@ -61,6 +61,14 @@ static void vmp_watch_trust(vmp_path_t *path)
     }
 }
 
+/* What is posted from now on tells of others when it is complete */
+static void vmp_watch_mark(vmp_path_t *path, uint64_t now)
+{
+    path->watch.since_pos   = path->head;
+    path->watch.since_time  = now;
+    path->watch.since_bytes = path->pol->inflight;
+}
+
 /* What was posted after a certain time and is complete shows of others, with
  * older requests, that they should have moved */
 static void vmp_watch_prove(vmp_path_t *path, uint64_t now)
@@ -70,14 +78,12 @@ static void vmp_watch_prove(vmp_path_t *path, uint64_t now)
 
     if (watch->is_proving && ((int32_t)(path->tail - watch->prove_pos) >= 0)) {
         watch->is_proving = 0;
-        conn->proof_any  = vmp_watch_max(conn->proof_any, watch->prove_time);
-        conn->proof_send = vmp_watch_max(conn->proof_send, watch->prove_time);
+        conn->proof_any   = vmp_watch_max(conn->proof_any, watch->prove_time);
+        conn->proof_send  = vmp_watch_max(conn->proof_send, watch->prove_time);
     }
 
     if (conn->is_fresh || (path->head == watch->since_pos)) {
-        watch->since_pos   = path->head;
-        watch->since_time  = now;
-        watch->since_bytes = path->pol->inflight;
+        vmp_watch_mark(path, now);
     } else if ((int32_t)(path->tail - watch->since_pos) > 0) {
         vmp_watch_turned(path);
         conn->proof_any = vmp_watch_max(conn->proof_any, watch->since_time);
@@ -86,9 +92,7 @@ static void vmp_watch_prove(vmp_path_t *path, uint64_t now)
                                              watch->since_time);
         }
 
-        watch->since_pos   = path->head;
-        watch->since_time  = now;
-        watch->since_bytes = path->pol->inflight;
+        vmp_watch_mark(path, now);
     }
 }
 
