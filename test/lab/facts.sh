@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 240
 #
 # What soft-RoCE does when QPs die (docs/protocol.md, "What devices do"):

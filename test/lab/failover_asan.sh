@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 900
 #
 # Failover in a build with AddressSanitizer, which is put over /opt/vmp in both

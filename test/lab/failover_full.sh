@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 500
 #
 # As failover.sh, longer.

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 700
 #
 # hpcc, which judges its results itself, while links are cut and healed.

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 240
 #
 # io_demo checks the contents of its reads and writes while links are cut and

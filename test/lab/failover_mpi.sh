@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 500
 #
 # MPI's collective operations, all-to-alls among them, with verified results,

@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 600
 #
 # ucx_perftest while one link, a second and a third are cut, and healed in another

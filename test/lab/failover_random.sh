@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
+# full on: trixie
 # timeout: 500
 #
 # A stream of messages with verified contents for five minutes, while links are cut
