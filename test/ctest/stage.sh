@@ -96,14 +96,14 @@ case $name in
     clang)
         need clang clang
         configured CC=clang --enable-werror --enable-debug
-        checked 1500
+        checked 1000
         ;;
     asan)
         # No -Werror: instrumented code gives gcc false warnings
         configured --enable-sanitizers=address,undefined --enable-debug
         export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
         export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-        checked 500
+        checked 300
         ;;
     tsan)
         configured --enable-sanitizers=thread --enable-debug
@@ -117,7 +117,7 @@ case $name in
         ;;
     distcheck)
         configured
-        VMP_TEST_ROUNDS=500 make -s -j"$jobs" distcheck
+        VMP_TEST_ROUNDS=50 make -s -j"$jobs" distcheck
         ;;
     cppcheck)
         need cppcheck cppcheck

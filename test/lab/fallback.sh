@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 180
 #
 # vmp shows itself where it can work and nowhere else, is never chosen beside

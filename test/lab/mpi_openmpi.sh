@@ -5,6 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: lab
+# short on: trixie
 # timeout: 500
 #
 # Open MPI across both hosts over vmp alone: each test of vmp_mpi_check in
