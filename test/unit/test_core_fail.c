@@ -95,6 +95,46 @@ static void test_all_posts_refused(uint64_t seed)
     world_end();
 }
 
+/* It refuses all once, then no path comes up for long: that time says nothing of
+ * the device, and what it refuses next is no more than the beginning */
+static void test_refused_then_outage(uint64_t seed)
+{
+    const vmp_path_t *path;
+    uint64_t timeout;
+    stream_t stream;
+    vmp_conn_t *conn;
+    uint32_t epoch;
+
+    world_begin("refused, then cut off", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    conn               = stream.ep.conn;
+    timeout            = world_nodes[0].iface->params.peer_timeout_ns;
+    epoch              = conn->paths[0]->epoch;
+    sim_conf.post_fail = 1000000;
+    vmp_path_probe_all(conn);
+    VMP_CHECK(conn->up_mask == 0);
+    sim_nic_cut(0, 1);
+    world_run(3 * timeout);
+    VMP_CHECK(!stream.failed);
+    sim_nic_cut(0, 0);
+    do {
+        world_step();
+        path = conn->paths[0];
+    } while (!stream.failed && !(conn->block & VMP_BLOCK_FAILED) &&
+             ((path == NULL) || (path->epoch == epoch) || !path->is_refused));
+
+    VMP_CHECK(!(conn->block & VMP_BLOCK_FAILED));
+    sim_conf.post_fail = 0;
+    stream_wait_paths(&stream, 4);
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 64, NULL) == VMP_OK);
+    world_until(world_nodes[1].next_seq[stream.id] == 1, 100);
+    VMP_CHECK(!stream.failed);
+    stream_close(&stream);
+    world_end();
+}
+
 /* The nops of a flush wait for room in the CQ; when that comes, the first one
  * is refused */
 static void test_nop_refused(uint64_t seed)
@@ -537,6 +577,7 @@ static void run(uint64_t seed)
     test_post_refused(seed, 1);
     test_posts_refused(seed);
     test_all_posts_refused(seed);
+    test_refused_then_outage(seed);
     test_nop_refused(seed);
     test_reentry(seed);
     test_peer_close(seed);

@@ -106,8 +106,9 @@ struct vmp_conn {
     uint64_t          alive_time;       /**< Of the last answered at once */
     uint64_t          sacrifice_time;   /**< No path is given up for that before */
     uint64_t          sacrifice_wait;   /**< ns */
-    uint64_t          refused_since;    /**< The device has taken nothing on any
+    uint64_t          refused_last;     /**< The device has taken nothing on any
                                              path, ns; 0: it has */
+    uint64_t          refused_time;     /**< For so long, without outages, ns */
     uint32_t          done_gone;        /**< Operations done on paths that are
                                              gone */
     uint32_t          vain_done;        /**< The same of all, before the first */

@@ -201,7 +201,8 @@ void vmp_path_enable(vmp_path_t *path)
     char str[VMP_PATH_STR_MAX];
 
     if (path->state == VMP_PATH_PROBE) {
-        conn->refused_since = 0;
+        conn->refused_last = 0;
+        conn->refused_time = 0;
         if (path->epoch > 1) {
             vmp_path_proved(path);
         }

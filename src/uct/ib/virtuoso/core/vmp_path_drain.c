@@ -12,6 +12,7 @@
 #include <inttypes.h>
 
 #define VMP_MARKER_TRIES  16
+#define VMP_REFUSED_MAX   1000000000ul      /* ns */
 
 /*
  * The end of a path: all that was posted is found complete or flushed, then
@@ -19,19 +20,28 @@
  */
 
 /* R5, should the device refuse everything: the peer answers all the while, so
- * that control never gives it up */
+ * that control never gives it up. Between two refusals control makes a new
+ * path, which takes it about a second at most while it can: what is beyond that
+ * is an outage, which says nothing of the device. */
 static void vmp_path_check_refusals(vmp_conn_t *conn)
 {
-    uint64_t now = vmp_port_now(conn->iface->port);
+    uint64_t timeout = conn->iface->params.peer_timeout_ns;
+    uint64_t max     = (timeout < (2 * VMP_REFUSED_MAX)) ? timeout / 2 :
+                                                          VMP_REFUSED_MAX;
+    uint64_t now     = vmp_port_now(conn->iface->port);
+    uint64_t time;
 
     if ((conn->up_mask != 0) || (conn->block & VMP_BLOCK_FAILED)) {
         return;
     }
 
-    if (conn->refused_since == 0) {
-        conn->refused_since = now;
-    } else if ((now - conn->refused_since) >=
-               conn->iface->params.peer_timeout_ns) {
+    if (conn->refused_last != 0) {
+        time                = now - conn->refused_last;
+        conn->refused_time += (time < max) ? time : max;
+    }
+
+    conn->refused_last = now;
+    if (conn->refused_time >= timeout) {
         vmp_error("peer %016" PRIx64 " is lost: the device has refused to post "
                   "on every path for as long as a peer is waited for; the "
                   "lines before say why", conn->peer_id);
