@@ -279,6 +279,115 @@ static void test_fence(uint64_t seed)
     world_end();
 }
 
+/* `num` messages are in the queue of a path that dies, and 32 of what was in it
+ * go to another one in the first turn. Stop there, before the peer has any. */
+static void stop_amid_replay(stream_t *stream, unsigned num)
+{
+    vmp_conn_t *conn       = stream->ep.conn;
+    const vmp_path_t *path = conn->tx_path;
+    unsigned i;
+
+    for (i = 0; i < num; ++i) {
+        VMP_CHECK(stream_send(stream, SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    VMP_CHECK(conn->tx_path == path);
+    world_until((conn->replays == 1) && ((path->head - path->tail) <= 32),
+                1000);
+    VMP_CHECK(path->head != path->tail);
+    world_nodes[0].is_paused = 1;
+}
+
+static void begin_in_line(const char *name, uint64_t seed, stream_t *streams,
+                          unsigned paths)
+{
+    unsigned i;
+
+    world_begin(name, seed);
+    world_params.num_paths     = paths;
+    world_params.spread_thresh = 4096;
+    world_params.rx_window_min = 64;
+    world_open(2);
+    for (i = 0; i < 2; ++i) {
+        stream_open(&streams[i], 0, 1);
+        stream_wait_paths(&streams[i], paths);
+    }
+
+    world_run(1000000);
+    stream_kill_path(&streams[0], streams[0].ep.conn->tx_path->index,
+                     VMP_WC_RETRY_EXC);
+}
+
+/* Those behind a message that failed wait in line, and do not pass it when
+ * their endpoint is destroyed (R1) */
+static void test_line_of_the_gone(uint64_t seed)
+{
+    stream_t streams[2];
+    unsigned i;
+
+    begin_in_line("line of the gone", seed, streams, 2);
+    stop_amid_replay(&streams[0], 40);
+    stream_kill_path(&streams[0], streams[0].ep.conn->tx_path->index,
+                     VMP_WC_LOC_ERR);
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    world_until(streams[0].ep.fault != VMP_OK, 1);
+    VMP_CHECK(!streams[0].failed && (streams[0].ep.conn->replays == 1));
+    stream_close(&streams[0]);
+    for (i = 0; i < 10; ++i) {
+        world_until(stream_send(&streams[1], SEND_BCOPY, 100, NULL) == VMP_OK,
+                    1000);
+    }
+
+    world_until(world_nodes[1].next_seq[streams[1].id] == 10, 1000);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == 0);
+    VMP_CHECK(!streams[1].failed);
+    stream_close(&streams[1]);
+    world_end();
+}
+
+/* Nor do those that a fence had put behind a put (R3) */
+static void test_line_behind_put(uint64_t seed)
+{
+    stream_t streams[2];
+    comp_t comp = {0};
+    vmp_path_t *path;
+    vmp_rkey_t key;
+    vmp_iov_t iov;
+    work_t work;
+    unsigned i;
+
+    begin_in_line("line behind a put", seed, streams, 2);
+    work_make(&work);
+    path = streams[0].ep.conn->tx_path;
+    for (i = 0; i < 31; ++i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    iov         = (vmp_iov_t){work.local.data, 300, &work.local.mem};
+    key         = work.remote.rkey;
+    key.key[0] ^= 0x5a5a;
+    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
+                               (uintptr_t)work.remote.data, &key,
+                               &comp) == VMP_INPROGRESS);
+    /* as if it had been refused elsewhere before */
+    path->ring[(path->head - 1) & path->mask].refusals = VMP_WR_REFUSALS - 1;
+    VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
+    stop_amid_replay(&streams[0], 8);
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    world_until(streams[0].failed, 1000);
+    VMP_CHECK((comp.calls == 1) && (comp.status == VMP_ERR_CONNECTION_RESET));
+    world_until(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK, 1000);
+    world_until(world_nodes[1].next_seq[streams[1].id] == 32, 1000);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == 0);
+    VMP_CHECK(!streams[1].failed);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
 static void run(uint64_t seed, uint64_t rounds)
 {
     uint64_t i;
@@ -288,6 +397,8 @@ static void run(uint64_t seed, uint64_t rounds)
         test_operation_failure(i, FAULT_KEY);
         test_others_go_on(i);
         test_fence(i);
+        test_line_of_the_gone(i);
+        test_line_behind_put(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);
         test_false_refusal(i, VMP_WC_REM_INV_REQ);
         test_false_refusal(i, VMP_WC_REM_OP);

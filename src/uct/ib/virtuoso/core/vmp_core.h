@@ -38,7 +38,6 @@ typedef struct vmp_ep {
     uint8_t        fault_path;          /**< Something of it is in flight: */
     uint32_t       fault_epoch;         /**< path and epoch, */
     uint32_t       fault_pos;           /**< where in its ring */
-    uint64_t       fault_sn;            /**< Messages behind will not come */
     vmp_status_t   fault;               /**< An operation of its own failed: it
                                              will be called */
     uint64_t       run;                 /**< Path of its last message, as its

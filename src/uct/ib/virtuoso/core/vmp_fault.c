@@ -90,8 +90,10 @@ vmp_fault_where(const vmp_wr_t *wr, char *buf, size_t max)
     return buf;
 }
 
-void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, uint64_t sn,
-                     vmp_status_t status)
+/* An operation of `ep` has failed (NULL: the endpoint is gone). The caller has
+ * logged why. */
+static void
+vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
 {
     if ((ep == NULL) || (ep->fault != VMP_OK) || ep->is_failed ||
         (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
@@ -99,7 +101,6 @@ void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, uint64_t sn,
     }
 
     ep->fault      = status;
-    ep->fault_sn   = sn;
     ep->fault_path = VMP_FAULT_NOT_SEEN;
     ++conn->num_faults;
     ++conn->iface->counters.eps_failed;
@@ -117,13 +118,12 @@ static int vmp_fault_is_of(const vmp_wr_t *wr, const vmp_ep_t *ep)
     return !vmp_wr_is_ctrl(wr->kind) && (vmp_fault_ep(wr) == ep);
 }
 
-/* What its endpoint posted behind it on the same path may not overtake it: a fence
- * may have relied on the order of one queue (R3). Return the first message of
- * these, UINT64_MAX: there is none. */
-static uint64_t vmp_fault_refuse(vmp_path_t *path, uint32_t pos)
+/* Nothing of an endpoint in a ring, from a position on, is done again. Return
+ * the first message of that, UINT64_MAX: there is none. */
+static uint64_t
+vmp_fault_refuse_ring(vmp_path_t *path, uint32_t pos, const vmp_ep_t *ep)
 {
-    const vmp_ep_t *ep = vmp_fault_ep(&path->ring[pos & path->mask]);
-    uint64_t sn        = UINT64_MAX;
+    uint64_t sn = UINT64_MAX;
     vmp_wr_t *wr;
 
     for (; pos != path->head; ++pos) {
@@ -136,6 +136,30 @@ static uint64_t vmp_fault_refuse(vmp_path_t *path, uint32_t pos)
         wr->refusals = VMP_WR_FAILED;
         if ((wr->kind == VMP_WR_AM) && (wr->sn < sn)) {
             sn = wr->sn;
+        }
+    }
+
+    return sn;
+}
+
+/* What its endpoint posted behind it on the same path may not overtake it: a
+ * fence may have relied on the order of one queue (R3). Nor may what was behind
+ * it on a path that died, and is still to go where it went; that is marked now,
+ * as nobody will know whose it was once the endpoint is gone. Return the first
+ * message of these, UINT64_MAX: there is none. */
+static uint64_t vmp_fault_refuse(vmp_path_t *path, uint32_t pos)
+{
+    const vmp_ep_t *ep = vmp_fault_ep(&path->ring[pos & path->mask]);
+    uint64_t sn        = vmp_fault_refuse_ring(path, pos, ep);
+    uint64_t waiting;
+    vmp_path_t *other;
+    vmp_link_t *link;
+
+    vmp_list_for_each(link, &path->conn->iface->replaying) {
+        other = vmp_container_of(link, vmp_path_t, draining);
+        if (vmp_replay_is_behind(other, path)) {
+            waiting = vmp_fault_refuse_ring(other, other->tail, ep);
+            sn      = (waiting < sn) ? waiting : sn;
         }
     }
 
@@ -175,18 +199,10 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
         /* the peer gets messages behind a gap that it does not see (R1) */
         vmp_conn_fail(path->conn, VMP_ERR_CONNECTION_RESET);
     } else {
-        vmp_fault_begin(path->conn, (vmp_ep_t*)ep, sn,
-                        VMP_ERR_CONNECTION_RESET);
+        vmp_fault_begin(path->conn, (vmp_ep_t*)ep, VMP_ERR_CONNECTION_RESET);
     }
 
     return 1;
-}
-
-int vmp_fault_is_refused(const vmp_wr_t *wr)
-{
-    return (wr->refusals == VMP_WR_FAILED) ||
-           ((wr->kind == VMP_WR_AM) && (wr->ep != NULL) &&
-            (wr->ep->fault != VMP_OK) && (wr->sn > wr->ep->fault_sn));
 }
 
 void vmp_fault_end(vmp_conn_t *conn)

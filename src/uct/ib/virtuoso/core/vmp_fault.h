@@ -17,19 +17,11 @@
  * hears of it. All others go on meanwhile.
  */
 
-/** An operation of `ep` has failed (NULL: the endpoint is gone), and its messages
- *  from `sn` on will not be delivered. The caller has logged why. */
-void vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, uint64_t sn,
-                     vmp_status_t status);
-
 /** A request failed with `status`. If that is its own fault: log it, see to it
- *  that it is not done again, and let its endpoint fail. Return 1 if so. */
+ *  that neither it nor what its endpoint has in line behind it is done again
+ *  (VMP_WR_FAILED), and let its endpoint fail. Return 1 if so. */
 int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
                      uint32_t vendor_err);
-
-/** Whether a request of a dead path is not to be done again: it failed by itself,
- *  or is behind one of its endpoint that did. */
-int vmp_fault_is_refused(const vmp_wr_t *wr);
 
 /** An endpoint that was to leave is gone. */
 void vmp_fault_end(vmp_conn_t *conn);

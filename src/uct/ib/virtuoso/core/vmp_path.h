@@ -103,6 +103,7 @@ struct vmp_path {
     uint8_t             is_refused; /**< The device did not take the last WR */
     uint8_t             marker_tries;
     uint8_t             is_dead;    /**< The peer has fenced it off, too */
+    uint8_t             is_begun;   /**< Some of it went to `target` */
     uint64_t            probe_time; /**< Not is_dead: when the others were
                                          probed last, ns */
     uint64_t            born_time;  /**< ns */
@@ -251,6 +252,9 @@ void vmp_replay_purge(vmp_conn_t *conn, const vmp_ep_t *ep);
 
 /** A path object goes: nobody is to be replayed onto it. */
 void vmp_replay_forget(const vmp_path_t *path);
+
+/** Whether what a dead path still has goes to `to`, behind what went there. */
+int vmp_replay_is_behind(const vmp_path_t *path, const vmp_path_t *to);
 
 #define VMP_PATH_STR_MAX  128
 

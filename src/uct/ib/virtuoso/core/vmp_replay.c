@@ -6,7 +6,6 @@
 
 #include "vmp_conn.h"
 #include "vmp_credit.h"
-#include "vmp_fault.h"
 #include "vmp_path.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
@@ -239,7 +238,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
     vmp_conn_t *conn = path->conn;
     vmp_path_t *to   = path->target;
     uint32_t done    = 0;
-    int is_refused   = vmp_fault_is_refused(wr);
+    int is_refused   = (wr->refusals == VMP_WR_FAILED);
 
     if (wr->kind == VMP_WR_SKIP) {
         if ((wr->sn >= conn->tx_delivered) &&
@@ -348,8 +347,9 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
 
     while ((path->tail != path->head) && (count < budget) &&
            vmp_replay_is_ready(path)) {
-        wr      = path->ring[path->tail & path->mask];
-        packets = vmp_wr_packets(path, wr.kind, wr.bytes);
+        wr             = path->ring[path->tail & path->mask];
+        packets        = vmp_wr_packets(path, wr.kind, wr.bytes);
+        path->is_begun = 1;
         ++path->tail;
         if (vmp_replay_wr(path, &wr, packets) != 0) {
             --path->tail;
@@ -514,11 +514,23 @@ void vmp_replay_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
 
 void vmp_replay_forget(const vmp_path_t *path)
 {
+    vmp_path_t *other;
     vmp_link_t *link;
 
     vmp_list_for_each(link, &path->conn->iface->replaying) {
-        if (vmp_replay_next(link)->target == path) {
-            vmp_replay_next(link)->target = path->target;
+        other = vmp_replay_next(link);
+        if (other->target == path) {
+            other->target   = path->target;
+            other->is_begun = other->is_begun && (path->target != NULL);
         }
     }
+}
+
+int vmp_replay_is_behind(const vmp_path_t *path, const vmp_path_t *to)
+{
+    while ((path != to) && path->is_begun && (path->target != NULL)) {
+        path = path->target;
+    }
+
+    return path == to;
 }
