@@ -388,6 +388,65 @@ static void test_line_behind_put(uint64_t seed)
     world_end();
 }
 
+static uint32_t late_num;               /* messages of the first stream */
+
+/* No more of them come behind the first one of the last stream */
+static void late_am(node_t *node)
+{
+    VMP_CHECK((node->next_seq[2] == 0) || (node->next_seq[0] == late_num));
+    late_num = node->next_seq[0];
+}
+
+/* Messages fail of which copies lie at the peer, where nobody has looked yet:
+ * the acknowledgements were lost. Their SNs are said to be filled, and a new
+ * endpoint sends; yet they do not come behind that (R1). Copies are in the CQ
+ * before the paths that they came on are dead, and only then is their SKIP
+ * sent. */
+static void test_late_copy(uint64_t seed)
+{
+    const vmp_iface_counters_t *counters;
+    stream_t streams[3];
+    vmp_path_t *path = NULL;
+    vmp_conn_t *conn;
+    unsigned i;
+
+    begin_in_line("late copy", seed, streams, 4);
+    conn     = streams[0].ep.conn;
+    counters = &world_nodes[1].iface->counters;
+    stream_sim(&streams[0], conn->tx_path->index)->kill_late = 1;
+    world_nodes[1].is_paused = 1;
+    world_nodes[1].on_am     = late_am;
+    late_num                 = 0;
+    stop_amid_replay(&streams[0], 40);
+    for (i = 0; i < 4; ++i) {
+        if ((conn->paths[i] != NULL) && (conn->paths[i]->num_ops > 0)) {
+            path = conn->paths[i];
+        }
+    }
+
+    VMP_CHECK((path != NULL) && (path->num_ops == 32));
+    stream_kill_path(&streams[0], path->index, VMP_WC_LOC_ERR);
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    world_until(streams[0].failed, 1000);
+    stream_close(&streams[0]);
+    stream_open(&streams[2], 0, 1);
+    VMP_CHECK(streams[2].ep.conn == conn);
+    VMP_CHECK(stream_send(&streams[2], SEND_SHORT, 16, NULL) == VMP_OK);
+    world_run(10000000);
+    VMP_CHECK(world_nodes[1].received == 0);
+
+    world_nodes[1].is_paused = 0;
+    world_until(world_nodes[1].next_seq[2] == 1, 1000);
+    world_run(100000000);
+    VMP_CHECK((late_num > 0) && (world_nodes[1].next_seq[0] == late_num));
+    VMP_CHECK(counters->rx_duplicate >= late_num);
+    VMP_CHECK(!streams[1].failed && !streams[2].failed);
+    stream_close(&streams[1]);
+    stream_close(&streams[2]);
+    world_end();
+}
+
 static void run(uint64_t seed, uint64_t rounds)
 {
     uint64_t i;
@@ -399,6 +458,7 @@ static void run(uint64_t seed, uint64_t rounds)
         test_fence(i);
         test_line_of_the_gone(i);
         test_line_behind_put(i);
+        test_late_copy(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);
         test_false_refusal(i, VMP_WC_REM_INV_REQ);
         test_false_refusal(i, VMP_WC_REM_OP);
