@@ -17,6 +17,8 @@
 
 
 static stream_t streams[2];             /* From node 0 to 1, and back */
+static int is_late;                     /* What node 0 sends fails, but is
+                                           executed before */
 
 static void alive_begin(const char *name, uint64_t seed)
 {
@@ -27,6 +29,7 @@ static void alive_begin(const char *name, uint64_t seed)
     world_params.port.num_ud        = 4;
     world_params.port.min_rnr_timer = 18;   /* 5 ms */
     world_open(2);
+    world_run(3 * TIMEOUT);             /* that was before any connection */
     for (i = 0; i < 2; ++i) {
         stream_open(&streams[i], i, !i);
         stream_wait_paths(&streams[i], 4);
@@ -47,11 +50,12 @@ static void set_data(vmp_wc_status_t status)
     unsigned node;
     unsigned i;
 
-    for (node = 0; node < 2; ++node) {
+    for (node = 0; node < (is_late ? 1 : 2); ++node) {
         for (i = 0; i < 8; ++i) {
             qp = sim_port_qp(world_nodes[node].iface->port, !node, i);
             if (qp != NULL) {
-                sim_qp(qp)->kill = status;
+                sim_qp(qp)->kill      = status;
+                sim_qp(qp)->kill_late = is_late;
             }
         }
     }
@@ -72,8 +76,9 @@ static int on_datagram(void *arg, vmp_port_t *port, const void *data,
 static void on_executed(void *arg, const sim_exec_t *exec)
 {
     (void)arg;
-    (void)exec;
-    set_data(VMP_WC_RETRY_EXC);
+    if (!is_late || (exec->at == world_nodes[1].iface->port)) {
+        set_data(VMP_WC_RETRY_EXC);
+    }
 }
 
 static void data_cut(int is_tried)
@@ -274,6 +279,71 @@ static void test_one_dies(uint64_t seed)
     alive_end();
 }
 
+/* Each path carries one put and dies before it has said so: that goes on,
+ * though only replay ever finds it done */
+static void test_replay_ends(uint64_t seed)
+{
+    unsigned count = 0;
+    region_t from;
+    region_t to;
+    uint64_t begin;
+    vmp_iov_t iov;
+    comp_t comp;
+
+    alive_begin("only replay ends", seed);
+    region_make(&from, 0, 100, 1);
+    region_make(&to, 1, 100, 2);
+    iov     = (vmp_iov_t){from.data, from.size, &from.mem};
+    is_late = 1;
+    data_cut(1);
+    for (begin = sim_now(); (sim_now() - begin) < 5 * TIMEOUT; ++count) {
+        comp = (comp_t){0};
+        world_until(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
+                                     (uintptr_t)to.data, &to.rkey, &comp) ==
+                    VMP_INPROGRESS, 5000);
+        world_until(comp.calls == 1, 5000);
+        VMP_CHECK(comp.status == VMP_OK);
+    }
+
+    is_late = 0;
+    data_heal();
+    printf("  %u puts, %lu paths died\n", count, (unsigned long)
+           world_nodes[0].iface->counters.paths_failed);
+    VMP_CHECK(world_nodes[0].iface->counters.paths_failed > 8);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    stream_wait_paths(&streams[0], 4);
+    region_free(&from);
+    region_free(&to);
+    alive_end();
+}
+
+static void cut_and_wait(uint64_t ns)
+{
+    data_cut(0);
+    vmp_ep_wait_ready(&streams[0].ep);
+    vmp_path_probe_all(streams[0].ep.conn);
+    world_wake();
+    world_run(ns);
+    data_heal();
+    stream_wait_paths(&streams[0], 4);
+    vmp_ep_cancel_wait(&streams[0].ep);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+}
+
+/* Somebody waits, and does no more before it is over; then again. What was
+ * before says nothing of the second time. */
+static void test_waits_twice(uint64_t seed)
+{
+    alive_begin("waits twice", seed);
+    streams[0].keep_waiting = 1;
+    cut_and_wait(TIMEOUT / 2);
+    VMP_CHECK(streams[0].ep.conn->vain_rounds > 0);
+    world_run(TIMEOUT);
+    VMP_CHECK(streams[0].ep.conn->vain_rounds == 0);
+    cut_and_wait(TIMEOUT / 2);
+    alive_end();
+}
+
 static void run(uint64_t seed)
 {
     uint64_t i;
@@ -288,6 +358,8 @@ static void run(uint64_t seed)
         test_stopped(i, 0);
         test_stopped(i, 1);
         test_one_dies(i);
+        test_replay_ends(i);
+        test_waits_twice(i);
     }
 }
 

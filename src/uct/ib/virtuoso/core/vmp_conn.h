@@ -110,10 +110,10 @@ struct vmp_conn {
                                              path, ns; 0: it has */
     uint64_t          refused_time;     /**< For so long, without outages, ns */
     uint32_t          done_gone;        /**< Operations done on paths that are
-                                             gone */
+                                             gone, in part or as replay found */
     uint32_t          vain_done;        /**< The same of all, before the first */
     uint32_t          vain_rounds;      /**< of so many paths that died one */
-    uint64_t          vain_since;       /**< after the other, ns, */
+    uint64_t          vain_since;       /**< after the other, ns; 0: none; */
     uint64_t          vain_time;        /**< the last one then, ns */
     vmp_link_t        watched;          /**< In iface->watched */
     vmp_link_t        touched;          /**< In iface->touched */

@@ -257,6 +257,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 
     if (wr->kind == VMP_WR_AM) {
         if (wr->sn < conn->tx_delivered) {
+            ++conn->done_gone;
             vmp_wr_end(conn, wr, VMP_OK);
             return 0;
         }
@@ -276,7 +277,8 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
     }
 
     if (wr->kind != VMP_WR_GET_CHUNK) {
-        done = vmp_replay_done(path, packets);
+        done             = vmp_replay_done(path, packets);
+        conn->done_gone += (done > 0);  /* the dead path did carry */
         if (done == UINT32_MAX) {
             vmp_wr_end(conn, wr, VMP_OK);
             return 0;

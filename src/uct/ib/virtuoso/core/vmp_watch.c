@@ -505,6 +505,10 @@ uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
 
     vmp_watch_idle(conn, now, moved);
     vmp_conn_check_need(conn);
+    if (!vmp_conn_has_work(conn)) {
+        vmp_watch_no_work(conn);
+    }
+
     if (vmp_watch_is_over(conn)) {
         return 0;
     }

@@ -124,6 +124,9 @@ int vmp_watch_is_overtaken(const struct vmp_path *path);
  *  connection. */
 void vmp_watch_died(struct vmp_path *path);
 
+/** Nobody waits any more: who does later begins anew. */
+void vmp_watch_no_work(struct vmp_conn *conn);
+
 
 /* vmp_watch_est.c: how long it may take ------------------------------------ */
 

@@ -42,6 +42,12 @@ static int vmp_vain_was_answered(const vmp_path_t *path, uint64_t now)
     return (now - path->born_time) > (retries + params->peer_timeout_ns);
 }
 
+void vmp_watch_no_work(vmp_conn_t *conn)
+{
+    conn->vain_rounds = 0;
+    conn->vain_since  = 0;
+}
+
 void vmp_watch_died(vmp_path_t *path)
 {
     vmp_conn_t *conn = path->conn;
@@ -68,6 +74,10 @@ void vmp_watch_died(vmp_path_t *path)
     }
 
     conn->vain_time = now;
+    if (conn->vain_since == 0) {
+        conn->vain_since = now;
+    }
+
     if ((++conn->vain_rounds < VMP_VAIN_ROUNDS) ||
         ((now - conn->vain_since) < conn->iface->params.peer_timeout_ns)) {
         return;
