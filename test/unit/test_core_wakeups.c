@@ -190,6 +190,54 @@ static void test_refused(uint64_t seed)
     world_end();
 }
 
+/* The SRQ lacks a batch, but there is no buffer: others hold them all, as the
+ * user may. Nobody is woken up before one comes back; then it is filled. */
+static void test_refused_held(uint64_t seed)
+{
+    vmp_buf_t *held[256];
+    unsigned num = 0;
+    const vmp_rail_t *rail;
+    vmp_iface_t *iface;
+    stream_t stream;
+    uint64_t woken;
+
+    world_begin("SRQ refused, all buffers held", seed);
+    world_params.port.srq_depth = 64;
+    world_params.rx_max_bufs    = 256;
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    iface             = world_nodes[1].iface;
+    rail              = &iface->rails[0];
+    sim_conf.srq_fail = 1000000;
+    do {
+        VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) == VMP_OK);
+        world_until(world_nodes[1].next_seq[stream.id] == stream.seq, 1000);
+    } while (!rail->is_srq_refused ||
+             ((rail->srq_posted + rail->srq_batch) > rail->srq_depth));
+
+    while ((held[num] = vmp_buf_get(&iface->rx.pool)) != NULL) {
+        ++num;
+    }
+
+    world_wake();
+    world_run(100 * MSEC);
+    woken = world_nodes[1].wakes;
+    world_run(SEC);
+    woken = world_nodes[1].wakes - woken;
+    printf("  wake-ups a second: %lu\n", (unsigned long)woken);
+    VMP_CHECK(woken <= 2);
+
+    sim_conf.srq_fail = 0;
+    while (num > 0) {
+        vmp_buf_put(&iface->rx.pool, held[--num]);
+    }
+
+    world_until(rail->srq_posted == rail->srq_depth, 100);
+    stream_close(&stream);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 1);
@@ -198,6 +246,7 @@ int main(void)
     test_wakeups(seed);
     test_late(seed);
     test_refused(seed);
+    test_refused_held(seed);
     printf("test_core_wakeups: ok\n");
     return 0;
 }

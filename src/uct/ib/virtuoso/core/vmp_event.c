@@ -47,8 +47,9 @@ static int vmp_event_has_refill(vmp_iface_t *iface)
     return 0;
 }
 
-/* When to try again what the SRQ did not take, ns */
-static uint64_t vmp_event_refill_time(const vmp_iface_t *iface)
+/* When to try again what the SRQ did not take, ns. Without a buffer it is of no
+ * use: who gives one back arms again. */
+static uint64_t vmp_event_refill_time(vmp_iface_t *iface)
 {
     const vmp_rail_t *rail;
     unsigned i;
@@ -56,7 +57,8 @@ static uint64_t vmp_event_refill_time(const vmp_iface_t *iface)
     for (i = 0; i < iface->num_rails; ++i) {
         rail = &iface->rails[i];
         if (rail->is_srq_refused && !rail->is_broken &&
-            ((rail->srq_posted + rail->srq_batch) <= rail->srq_depth)) {
+            ((rail->srq_posted + rail->srq_batch) <= rail->srq_depth) &&
+            vmp_buf_pool_has(&iface->rx.pool, 1)) {
             return vmp_port_now(iface->port) + VMP_EVENT_REFILL;
         }
     }
