@@ -9,6 +9,7 @@
 #endif
 
 #include "fake_core.h"
+#include "core/vmp_frame.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,8 +113,8 @@ void vmp_iface_query(const vmp_iface_t *iface, vmp_iface_attr_t *attr)
     attr->rail_addr.is_roce = 1;
     attr->rail_addr.mtu     = 5;
     attr->addr.id           = iface->id;
-    attr->addr.ver_min      = 1;
-    attr->addr.ver_max      = 1;
+    attr->addr.ver_min      = VMP_WIRE_VER_MIN;
+    attr->addr.ver_max      = VMP_WIRE_VER_MAX;
     attr->addr.num_ud       = 1;
     attr->addr.ud_qpn[0]    = 17;
     attr->max_short         = FAKE_MAX_SHORT;

@@ -27,14 +27,14 @@ static void test_iface_addr(void)
 {
     static const uint8_t golden[] = {
         0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,     /* id */
-        0x11, 0x02,                                         /* versions; QPs */
+        0x22, 0x02,                                         /* versions; QPs */
         0x00, 0x00, 0x11, 0x12, 0x34, 0x56                  /* their numbers */
     };
     static const struct {
         uint8_t at, value;
-    } wrong[] = { {8, 0x01}, {8, 0x21}, {8, 0xff}, {9, 0}, {9, 5} };
+    } wrong[] = { {8, 0x02}, {8, 0x32}, {8, 0x11}, {8, 0xff}, {9, 0}, {9, 5} };
     vmp_iface_addr_t addr = {
-        .id     = 0x0123456789abcdef, .ver_min = 1, .ver_max = 1,
+        .id     = 0x0123456789abcdef, .ver_min = 2, .ver_max = 2,
         .num_ud = 2, .ud_qpn = { 0x11, 0x123456 }
     };
     uint8_t buf[64], bad[sizeof(golden)];
@@ -66,7 +66,7 @@ static void test_iface_addr(void)
 /* However many control QPs there are: connecting by RDMA CM depends on it */
 static void test_iface_addr_fits(void)
 {
-    vmp_iface_addr_t addr = { .id = 7, .ver_min = 1, .ver_max = 1 }, out;
+    vmp_iface_addr_t addr = { .id = 7, .ver_min = 2, .ver_max = 2 }, out;
     uint8_t buf[ROOM_IN_PRIVATE_DATA + 1];
     unsigned i;
 

@@ -470,8 +470,8 @@ static void test_unreachable(uint64_t seed)
     vmp_rail_addr_t rail = {.gid = {[15] = 60}, .is_roce = 1};
     vmp_iface_addr_t addr = {
         .id      = 1234,
-        .ver_min = 1,
-        .ver_max = 1,
+        .ver_min = VMP_WIRE_VER_MIN,
+        .ver_max = VMP_WIRE_VER_MAX,
         .num_ud  = 1,
         .ud_qpn  = {99}
     };

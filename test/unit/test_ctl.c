@@ -177,20 +177,21 @@ static void stranger(vmp_ctl_msg_t *msg, unsigned type, uint64_t id,
                      uint32_t incarn)
 {
     memset(msg, 0, sizeof(*msg));
-    msg->version    = 1;
+    msg->version    = VMP_WIRE_VER_MAX;
     msg->type       = type;
     msg->src_id     = id;
     msg->dst_id     = world.nodes[0].id;
     msg->src_incarn = incarn;
     msg->src_qpn    = 0x999;
     msg->src_rail   = world.nodes[0].attr.addr[0];
-    msg->ver_min    = msg->ver_max = 1;
+    msg->ver_min    = msg->ver_max = VMP_WIRE_VER_MAX;
     msg->num_paths  = 4;
     msg->credits    = 1;
     msg->frame_size = 1024;
     msg->rail       = msg->src_rail;
     msg->iface      = (vmp_iface_addr_t){
-        .id = id, .ver_min = 1, .ver_max = 1, .num_ud = 1, .ud_qpn = {0x999}
+        .id = id, .ver_min = VMP_WIRE_VER_MIN, .ver_max = VMP_WIRE_VER_MAX,
+        .num_ud = 1, .ud_qpn = {0x999}
     };
     msg->src_rail.gid[15] = msg->rail.gid[15] = 2;
 }
@@ -204,16 +205,27 @@ static void inject(const vmp_ctl_msg_t *msg)
 
 static void test_version(void)
 {
+    uint8_t buf[VMP_CTL_MAX_LEN];
     vmp_ctl_msg_t msg;
     uint32_t slot;
+    size_t length;
 
     world_begin(9);
     stranger(&msg, VMP_CTL_CONNECT, 5, 1);
-    msg.ver_min = 2;
-    msg.ver_max = 3;
+    msg.ver_min = VMP_WIRE_VER_MAX + 1;
+    msg.ver_max = VMP_WIRE_VER_MAX + 2;
     inject(&msg);
     VMP_CHECK(world.sent_types[VMP_CTL_REJECT] == 1);
     VMP_CHECK(world.sent_reasons[VMP_REASON_VERSION] == 1);
+    VMP_CHECK(world.nodes[0].num_conns == 0);
+
+    /* Of version 1, whose CONNECT is 4 bytes shorter: it is told, too */
+    msg.ver_min = msg.ver_max = 1;
+    length = vmp_ctl_msg_pack(buf, &msg) - 4;
+    buf[7] = (uint8_t)length;
+    world_inject(0, buf, length);
+    VMP_CHECK(world.sent_types[VMP_CTL_REJECT] == 2);
+    VMP_CHECK(world.sent_reasons[VMP_REASON_VERSION] == 2);
     VMP_CHECK(world.nodes[0].num_conns == 0);
 
     world.loss = 1000;
@@ -222,8 +234,8 @@ static void test_version(void)
     slot = app_slot(0, 1);
     stranger(&msg, VMP_CTL_REJECT, 20, 0);
     msg.reason     = VMP_REASON_VERSION;
-    msg.ver_min    = 2;
-    msg.ver_max    = 3;
+    msg.ver_min    = VMP_WIRE_VER_MAX + 1;
+    msg.ver_max    = VMP_WIRE_VER_MAX + 2;
     msg.dst_conn   = slot;
     msg.dst_incarn = world.nodes[0].conns[slot]->incarn + 1;
     inject(&msg);                           /* Of another incarnation */

@@ -51,7 +51,7 @@ static int frame_unpack(const uint8_t *data, size_t length, vmp_frame_t *frame)
 static void test_frame_golden(void)
 {
     static const uint8_t golden[VMP_FRAME_HDR_LEN] = {
-        0x11, 0x1f, 0x03, 0x00,             /* version 1, AM; am_id; path */
+        0x21, 0x1f, 0x03, 0x00,             /* version 2, AM; am_id; path */
         0x00, 0x00, 0x00, 0x07,             /* conn */
         0x00, 0x00, 0x01, 0x02,             /* incarnation */
         0x00, 0x00, 0x00, 0x05,             /* epoch */
@@ -115,9 +115,10 @@ static void test_frame_ranges(void)
     vmp_frame_t out;
 
     check_bad_frame(0, 0x02);               /* version 0 */
-    check_bad_frame(0, 0x22);               /* version 2 */
-    check_bad_frame(0, 0x10);               /* type 0 */
-    check_bad_frame(0, 0x14);               /* type 4 */
+    check_bad_frame(0, 0x12);               /* version 1 */
+    check_bad_frame(0, 0x32);               /* version 3 */
+    check_bad_frame(0, 0x20);               /* type 0 */
+    check_bad_frame(0, 0x24);               /* type 4 */
     check_bad_frame(1, VMP_FRAME_SKIP_MAX + 1);
     check_bad_frame(2, VMP_MAX_PATHS);
     check_bad_frame(11, 0);                 /* incarnation 0 */
@@ -248,10 +249,17 @@ static void test_address_ranges(void)
 
 /* Control datagrams */
 
+static int is_base(unsigned type)
+{
+    return (type == VMP_CTL_CONNECT) || (type == VMP_CTL_CONNECT_ACK) ||
+           (type == VMP_CTL_GOODBYE) || (type == VMP_CTL_REJECT) ||
+           (type == VMP_CTL_DEAD);
+}
+
 static void random_msg(uint64_t *rng, unsigned type, vmp_ctl_msg_t *msg)
 {
     memset(msg, 0, sizeof(*msg));
-    msg->version    = 1;
+    msg->version    = is_base(type) ? VMP_WIRE_VER_BASE : VMP_WIRE_VER_MAX;
     msg->type       = type;
     msg->role       = vmp_check_random(rng) % 2;
     msg->reason     = vmp_check_random(rng) % VMP_REASON_LAST;
@@ -267,8 +275,8 @@ static void random_msg(uint64_t *rng, unsigned type, vmp_ctl_msg_t *msg)
     switch (type) {
     case VMP_CTL_CONNECT:
     case VMP_CTL_CONNECT_ACK:
-        msg->ver_min    = 1 + vmp_check_random(rng) % 3;
-        msg->ver_max    = msg->ver_min + vmp_check_random(rng) % 3;
+        msg->ver_min    = 1 + vmp_check_random(rng) % VMP_WIRE_VER_MAX;
+        msg->ver_max    = VMP_WIRE_VER_MAX + vmp_check_random(rng) % 3;
         msg->num_paths  = 1 + vmp_check_random(rng) % 255;
         msg->addr_gen   = (uint8_t)vmp_check_random(rng);
         msg->known_gen  = (uint8_t)vmp_check_random(rng);
@@ -367,7 +375,7 @@ static void test_ctl_round_trip(void)
 static void test_ctl_golden(void)
 {
     static const uint8_t golden[] = {
-        0x56, 0x4d, 0x01, 0x04, 0x00, 0x00, 0x00, 0x68,
+        0x56, 0x4d, 0x02, 0x04, 0x00, 0x00, 0x00, 0x68,
         0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,     /* src_id */
         0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18,     /* dst_id */
         0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x05,     /* src_conn... */
@@ -391,7 +399,7 @@ static void test_ctl_golden(void)
         .mtu     = 3
     };
     vmp_ctl_msg_t msg = {
-        .version       = 1,
+        .version       = 2,
         .type          = VMP_CTL_PATH_REQ,
         .src_id        = 0x0102030405060708ull,
         .dst_id        = 0x1112131415161718ull,
@@ -434,6 +442,28 @@ static void check_bad_msg(unsigned type, size_t offset, uint8_t value)
     VMP_CHECK(unpack(buf, length, &out) < 0);
 }
 
+/* A CONNECT of version 1 ends before what version 2 has added: it is read, so
+ * that it can be refused for its version */
+static void test_ctl_version_1(void)
+{
+    uint64_t rng = vmp_check_seed;
+    uint8_t buf[VMP_CTL_MAX_LEN];
+    vmp_ctl_msg_t msg, out;
+    size_t length;
+
+    random_msg(&rng, VMP_CTL_CONNECT, &msg);
+    msg.ver_min = msg.ver_max = 1;
+    length = vmp_ctl_msg_pack(buf, &msg) - 4;
+    VMP_CHECK(length == 136);
+    buf[6] = 0;
+    buf[7] = (uint8_t)length;
+    VMP_CHECK(unpack(buf, length, &out) == 0);
+    VMP_CHECK((out.ver_min == 1) && (out.ver_max == 1));
+    VMP_CHECK((out.known_gen == 0) && (out.iface.id == msg.src_id));
+    buf[65] = 2;                            /* ver_max */
+    VMP_CHECK(unpack(buf, length, &out) < 0);
+}
+
 static void test_ctl_ranges(void)
 {
     unsigned type;
@@ -441,7 +471,8 @@ static void test_ctl_ranges(void)
     for (type = 1; type < VMP_CTL_LAST; type++) {
         check_bad_msg(type, 0, 0);          /* magic */
         check_bad_msg(type, 2, 0);          /* version */
-        check_bad_msg(type, 2, 2);
+        check_bad_msg(type, 2, is_base(type) ? 2 : 1);
+        check_bad_msg(type, 2, VMP_WIRE_VER_MAX + 1);
         check_bad_msg(type, 3, 0);          /* type */
         check_bad_msg(type, 3, VMP_CTL_LAST);
         check_bad_msg(type, 4, 2);          /* role */
@@ -550,6 +581,7 @@ int main(void)
     test_address_ranges();
     test_ctl_round_trip();
     test_ctl_golden();
+    test_ctl_version_1();
     test_ctl_ranges();
     test_ctl_unknown_reason();
     test_ctl_random_bytes();

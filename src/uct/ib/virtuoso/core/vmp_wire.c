@@ -13,6 +13,7 @@
 
 #define VMP_CTL_MAGIC    0x564d     /* "VM" */
 #define VMP_CTL_HDR_LEN  64
+#define VMP_CTL_CONNECT2 4          /* bytes of CONNECT that version 1 lacks */
 #define VMP_CREDITS_MAX  (1u << 30)
 #define VMP_MTU_MIN      1          /* enum ibv_mtu: 256 bytes... */
 #define VMP_MTU_MAX      5          /* ...4096 bytes */
@@ -188,7 +189,7 @@ static size_t ctl_msg_len(unsigned type)
     case VMP_CTL_CONNECT:
     case VMP_CTL_CONNECT_ACK:
         return VMP_CTL_HDR_LEN + 16 + VMP_DEVICE_ADDR_LEN +
-               VMP_IFACE_ADDR_LEN + 4;
+               VMP_IFACE_ADDR_LEN + VMP_CTL_CONNECT2;
     case VMP_CTL_PATH_ASK:
     case VMP_CTL_REJECT:
         return VMP_CTL_HDR_LEN + 4;
@@ -204,6 +205,15 @@ static size_t ctl_msg_len(unsigned type)
     default:
         return VMP_CTL_HDR_LEN;
     }
+}
+
+/* Of an older version a CONNECT is shorter, which is no reason to leave it
+ * without an answer */
+static size_t ctl_msg_len_min(unsigned type)
+{
+    return ctl_msg_len(type) - (((type == VMP_CTL_CONNECT) ||
+                                 (type == VMP_CTL_CONNECT_ACK)) ?
+                                VMP_CTL_CONNECT2 : 0);
 }
 
 /* Understood by all versions for ever */
@@ -300,7 +310,7 @@ size_t vmp_ctl_msg_pack(void *buf, const vmp_ctl_msg_t *msg)
     return length;
 }
 
-static int connect_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
+static int connect_unpack(const uint8_t *p, size_t length, vmp_ctl_msg_t *msg)
 {
     msg->ver_min    = get8(&p);
     msg->ver_max    = get8(&p);
@@ -323,6 +333,10 @@ static int connect_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
     if ((iface_addr_unpack_any(p, &msg->iface) < 0) ||
         (msg->iface.id != msg->src_id)) {
         return -1;
+    }
+
+    if (length < ctl_msg_len(msg->type)) {
+        return (msg->ver_max < 2) ? 0 : -1;
     }
 
     p             += VMP_IFACE_ADDR_LEN;
@@ -360,12 +374,12 @@ static int path_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
     return 0;
 }
 
-static int body_unpack(const uint8_t *p, vmp_ctl_msg_t *msg)
+static int body_unpack(const uint8_t *p, size_t length, vmp_ctl_msg_t *msg)
 {
     switch (msg->type) {
     case VMP_CTL_CONNECT:
     case VMP_CTL_CONNECT_ACK:
-        return connect_unpack(p, msg);
+        return connect_unpack(p, length, msg);
     case VMP_CTL_REJECT:
         msg->ver_min = get8(&p);
         msg->ver_max = get8(&p);
@@ -431,7 +445,7 @@ int vmp_ctl_msg_unpack(const void *buf, size_t length, vmp_ctl_msg_t *msg)
     msg->role    = get8(&p);
     msg->reason  = get8(&p);
     if ((msg->type == 0) || (msg->type >= VMP_CTL_LAST) || (msg->role > 1) ||
-        (get16(&p) != length) || (length < ctl_msg_len(msg->type))) {
+        (get16(&p) != length) || (length < ctl_msg_len_min(msg->type))) {
         return -1;
     }
 
@@ -461,7 +475,7 @@ int vmp_ctl_msg_unpack(const void *buf, size_t length, vmp_ctl_msg_t *msg)
         return -1;
     }
 
-    return body_unpack(p + VMP_DEVICE_ADDR_LEN, msg);
+    return body_unpack(p + VMP_DEVICE_ADDR_LEN, length, msg);
 }
 
 const char *vmp_ctl_type_str(unsigned type)
