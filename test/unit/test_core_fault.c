@@ -12,11 +12,33 @@
 #include "core_work.h"
 #include "core/vmp_path.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 
 typedef enum fault {
     FAULT_LOCAL,                        /* the device refuses its buffer */
     FAULT_KEY                           /* the peer's devices refuse its key */
 } fault_t;
+
+static unsigned num_lost;               /* lines of a lost connection */
+
+
+void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
+             const char *fmt, ...)
+{
+    va_list ap;
+
+    (void)level;
+    (void)file;
+    (void)line;
+    num_lost += strstr(fmt, "is lost, and all its endpoints") != NULL;
+    va_start(ap, fmt);
+    printf("  ");
+    vprintf(fmt, ap);
+    printf("\n");
+    va_end(ap);
+}
 
 /* An operation that fails on any path */
 static void fail_operation(stream_t *stream, work_t *work, fault_t fault)
@@ -447,6 +469,38 @@ static void test_late_copy(uint64_t seed)
     world_end();
 }
 
+/* A later message of its endpoint went another way: the connection is lost with
+ * it, and the log says so */
+static void test_overtaken(uint64_t seed)
+{
+    stream_t streams[2];
+    unsigned i;
+
+    world_begin("overtaken", seed);
+    world_params.spread_thresh = 64;
+    world_open(2);
+    for (i = 0; i < 2; ++i) {
+        stream_open(&streams[i], 0, 1);
+        stream_wait_paths(&streams[i], 4);
+    }
+
+    for (i = 0; i < 4; ++i) {
+        stream_kill_path(&streams[0], i, VMP_WC_LOC_ERR);
+    }
+
+    num_lost = 0;
+    for (i = 0; i < 4; ++i) {
+        VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 400, NULL) == VMP_OK);
+    }
+
+    world_until(streams[0].failed && streams[1].failed, 1000);
+    VMP_CHECK(num_lost == 1);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == 0);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    world_end();
+}
+
 static void run(uint64_t seed, uint64_t rounds)
 {
     uint64_t i;
@@ -459,6 +513,7 @@ static void run(uint64_t seed, uint64_t rounds)
         test_line_of_the_gone(i);
         test_line_behind_put(i);
         test_late_copy(i);
+        test_overtaken(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);
         test_false_refusal(i, VMP_WC_REM_INV_REQ);
         test_false_refusal(i, VMP_WC_REM_OP);

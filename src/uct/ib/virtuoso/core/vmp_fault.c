@@ -197,6 +197,10 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
     sn = vmp_fault_refuse(path, pos);
     if (vmp_fault_is_overtaken(ep, sn)) {
         /* the peer gets messages behind a gap that it does not see (R1) */
+        vmp_error("the connection to peer %016" PRIx64 " is lost, and all its "
+                  "endpoints: the one of the line before had sent more over "
+                  "other paths, which cannot be called back. That line says "
+                  "what to correct", path->conn->peer_id);
         vmp_conn_fail(path->conn, VMP_ERR_CONNECTION_RESET);
     } else {
         vmp_fault_begin(path->conn, (vmp_ep_t*)ep, VMP_ERR_CONNECTION_RESET);
