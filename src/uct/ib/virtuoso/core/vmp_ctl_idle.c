@@ -28,13 +28,11 @@ static void idle_ask(vmp_ctl_conn_t *conn)
     vmp_ctl_conn_send_again_end(conn);
 }
 
-static void idle_probe(vmp_ctl_conn_t *conn)
+void vmp_ctl_idle_probe(vmp_ctl_conn_t *conn)
 {
     static const vmp_ev_t none;
 
-    if ((conn->idle_probes < VMP_CTL_IDLE_PROBES) &&
-        (vmp_ctl_ev_reserve(conn, conn->num_spare_evs + 1) == 0)) {
-        conn->idle_probes++;
+    if (vmp_ctl_ev_reserve(conn, conn->num_spare_evs + 1) == 0) {
         vmp_ctl_ev_push(conn, VMP_EV_PROBE, &none);
     }
 }
@@ -55,8 +53,10 @@ static void idle_look(vmp_ctl_conn_t *conn, uint64_t now)
     }
 
     if (vmp_ctl_path_any_up(conn)) {
-        if (conn->idle_looks >= VMP_CTL_IDLE_PROBE) {
-            idle_probe(conn);
+        if ((conn->idle_looks >= VMP_CTL_IDLE_PROBE) &&
+            (conn->idle_probes < VMP_CTL_IDLE_PROBES)) {
+            conn->idle_probes++;
+            vmp_ctl_idle_probe(conn);
         }
         if (conn->idle_looks > VMP_CTL_IDLE_GONE) {
             /* they carry, only control is not heard */

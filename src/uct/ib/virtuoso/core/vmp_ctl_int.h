@@ -235,6 +235,7 @@ struct vmp_ctl_conn {
     uint8_t              born_gen;          /**< ctl->addr_gen when made */
     uint8_t              idle_looks;        /**< In a row, and no sign of it */
     uint8_t              idle_probes;       /**< VMP_EV_PROBE since then */
+    uint8_t              is_tried;          /**< The same, since it is silent */
     uint8_t              is_pinging;        /**< Asks whether the peer is there */
     uint8_t              extra;             /**< Copies, each from another
                                                  control QP */
@@ -362,6 +363,9 @@ void vmp_ctl_half_remove(vmp_ctl_conn_t *conn);
 
 
 /* vmp_ctl_idle.c */
+
+/** The application is to try the paths that are up. */
+void vmp_ctl_idle_probe(vmp_ctl_conn_t *conn);
 
 /** Look for peers that are gone, when it is time. Return when it is. */
 uint64_t vmp_ctl_idle_progress(vmp_ctl_t *ctl, uint64_t now);

@@ -209,6 +209,7 @@ void vmp_ctl_conn_heard(vmp_ctl_conn_t *conn, uint64_t now)
 
     conn->heard = now;
     if (was_silent) {
+        conn->is_tried = 0;
         vmp_ctl_conn_kick(conn, now);
     }
 }
@@ -233,6 +234,13 @@ static uint64_t rto_max(const vmp_ctl_conn_t *conn)
 static void resend(vmp_ctl_conn_t *conn)
 {
     uint64_t max = rto_max(conn);
+
+    if (!conn->is_tried && is_silent(conn, conn->ctl->now) &&
+        vmp_ctl_path_any_up(conn)) {
+        /* one that nobody uses may be up though the peer is long gone */
+        conn->is_tried = 1;
+        vmp_ctl_idle_probe(conn);
+    }
 
     if ((conn->tries >= VMP_CTL_HARD_TRIES) ||
         ((conn->tries > 0) && (conn->ctl->now < conn->hard_until))) {
