@@ -62,7 +62,7 @@ static void test_invalidated(uct_completion_t *comp)
     ++test_num_invalidated;
 }
 
-static void test_dereg(uct_mem_h memh, uct_completion_t *comp)
+static ucs_status_t test_try_dereg(uct_mem_h memh, uct_completion_t *comp)
 {
     uct_md_mem_dereg_params_t params = {
         .field_mask = UCT_MD_MEM_DEREG_FIELD_MEMH |
@@ -73,7 +73,12 @@ static void test_dereg(uct_mem_h memh, uct_completion_t *comp)
         .comp       = comp
     };
 
-    VMP_CHECK(test_md->ops->mem_dereg(test_md, &params) == UCS_OK);
+    return test_md->ops->mem_dereg(test_md, &params);
+}
+
+static void test_dereg(uct_mem_h memh, uct_completion_t *comp)
+{
+    VMP_CHECK(test_try_dereg(memh, comp) == UCS_OK);
 }
 
 /* Two registrations of the same memory: the peer of one loses access at once,
@@ -109,7 +114,8 @@ static void test_invalidate(void *buffer)
     test_dereg(memh[0], NULL);
 }
 
-/* Without a key of its own: what was packed is lost when nobody uses it */
+/* Without a key of its own: what was packed is lost when nobody uses it. Where
+ * UCP caches registrations, each has its key, and must be packed for it. */
 static void test_invalidate_shared(void *buffer)
 {
     uct_completion_t comp = {
@@ -122,6 +128,11 @@ static void test_invalidate_shared(void *buffer)
                              &memh) == UCS_OK);
     key                  = test_pack_key(memh, buffer, 0);
     test_num_invalidated = 0;
+#if UCT_VMP_ABI_UCP_CACHES_REG
+    VMP_CHECK(test_try_dereg(memh, &comp) == UCS_ERR_INVALID_PARAM);
+    VMP_CHECK((test_num_invalidated == 0) && fake_core_has_key(key));
+    VMP_CHECK(test_pack_key(memh, buffer, PACK_INVALIDATE) == key);
+#endif
     test_dereg(memh, &comp);
     VMP_CHECK(test_num_invalidated == 1);
     VMP_CHECK(!fake_core_has_key(key));

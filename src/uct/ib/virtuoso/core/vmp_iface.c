@@ -496,8 +496,10 @@ vmp_status_t vmp_iface_flush(vmp_iface_t *iface)
     unsigned i;
 
     if (iface->outstanding == 0) {
-        /* who lost something by a fault of its own hears of that first */
-        return vmp_list_is_empty(&iface->faulty) ? VMP_OK : VMP_INPROGRESS;
+        /* who lost something, by a fault of its own or with its connection,
+         * hears of that first */
+        return (vmp_list_is_empty(&iface->faulty) &&
+                vmp_list_is_empty(&iface->failing)) ? VMP_OK : VMP_INPROGRESS;
     }
 
     for (i = 0; i < iface->num_rails; ++i) {

@@ -46,12 +46,13 @@
 
 /* What UCX holds for a registration. */
 typedef struct uct_vmp_memh {
-    vmp_mem_t           mem;        /* first: what operations use */
-    ucs_rcache_region_t *rregion;   /* whose keys these are; NULL: its own */
+    vmp_mem_t           mem;            /* first: what operations use */
+    ucs_rcache_region_t *rregion;       /* whose keys these are; NULL: own */
     void                *address;
-    size_t              length;     /* bytes */
-    vmp_mem_t           own;        /* for peers that may lose access; no
-                                       devices: not packed for that */
+    size_t              length;         /* bytes */
+    vmp_mem_t           own;            /* for peers that may lose access; no
+                                           devices: not packed for that */
+    int                 may_invalidate; /* packed for such peers */
 } uct_vmp_memh_t;
 
 #if !UCT_VMP_ABI_UCP_CACHES_REG
@@ -174,11 +175,12 @@ static ucs_status_t uct_vmp_md_reg(uct_vmp_md_t *md, void *address,
         return UCS_ERR_NO_MEMORY;
     }
 
-    memh->rregion      = NULL;
-    memh->address      = address;
-    memh->length       = length;
-    memh->own.num_devs = 0;
-    status             = uct_vmp_memh_reg(md, flags, memh);
+    memh->rregion        = NULL;
+    memh->address        = address;
+    memh->length         = length;
+    memh->own.num_devs   = 0;
+    memh->may_invalidate = 0;
+    status               = uct_vmp_memh_reg(md, flags, memh);
     if (status != UCS_OK) {
         free(memh);
         return status;
@@ -267,6 +269,11 @@ ucs_status_t uct_vmp_mem_dereg(uct_md_h tl_md,
         free(memh);
         return status;
     }
+#else
+    /* As UCX's own do it: who wants to take access away has said so before */
+    if (is_invalidate && !memh->may_invalidate) {
+        return UCS_ERR_INVALID_PARAM;
+    }
 #endif
 
     status = (ucs_status_t)vmp_port_mem_dereg(&memh->mem);
@@ -307,6 +314,7 @@ uct_vmp_memh_pack(uct_md_h tl_md, uct_vmp_memh_t *memh,
                                      FLAGS, 0);
     ucs_status_t status;
 
+    memh->may_invalidate |= !!(flags & UCT_VMP_MD_PACK_INVALIDATE);
     if (!(flags & UCT_VMP_MD_PACK_INVALIDATE) || (memh->rregion == NULL)) {
         uct_vmp_mkey_pack_mem(&memh->mem, buffer);
         return UCS_OK;
