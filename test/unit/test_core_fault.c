@@ -40,24 +40,26 @@ void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
     va_end(ap);
 }
 
-/* An operation that fails on any path */
-static void fail_operation(stream_t *stream, work_t *work, fault_t fault)
+static void put_with_bad_key(stream_t *stream, work_t *work, comp_t *comp)
 {
     vmp_iov_t iov  = {work->local.data, 300, &work->local.mem};
     vmp_rkey_t key = work->remote.rkey;
-    vmp_status_t status;
 
+    key.key[0] ^= 0x5a5a;
+    VMP_CHECK(vmp_ep_put_zcopy(&stream->ep, &iov, 1,
+                               (uintptr_t)work->remote.data, &key,
+                               comp) == VMP_INPROGRESS);
+}
+
+/* An operation that fails on any path */
+static void fail_operation(stream_t *stream, work_t *work, fault_t fault)
+{
     if (fault == FAULT_LOCAL) {
         stream_kill_path(stream, stream->ep.conn->tx_path->index,
                          VMP_WC_LOC_ERR);
-        status = stream_send(stream, SEND_SHORT, 16, NULL);
-        VMP_CHECK(status == VMP_OK);
+        VMP_CHECK(stream_send(stream, SEND_SHORT, 16, NULL) == VMP_OK);
     } else {
-        key.key[0] ^= 0x5a5a;
-        status      = vmp_ep_put_zcopy(&stream->ep, &iov, 1,
-                                       (uintptr_t)work->remote.data, &key,
-                                       &work->comps[work->num++]);
-        VMP_CHECK(status == VMP_INPROGRESS);
+        put_with_bad_key(stream, work, &work->comps[work->num++]);
     }
 }
 
@@ -259,8 +261,6 @@ static void test_fence(uint64_t seed)
     vmp_status_t status;
     comp_t comp = {0};
     work_t work;
-    vmp_rkey_t key;
-    vmp_iov_t iov;
     unsigned i;
 
     world_begin("message behind a fence", seed);
@@ -277,12 +277,7 @@ static void test_fence(uint64_t seed)
         VMP_CHECK(stream_send(&streams[1], SEND_BCOPY, 200, NULL) == VMP_OK);
     }
 
-    iov         = (vmp_iov_t){work.local.data, 300, &work.local.mem};
-    key         = work.remote.rkey;
-    key.key[0] ^= 0x5a5a;
-    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
-                               (uintptr_t)work.remote.data, &key,
-                               &comp) == VMP_INPROGRESS);
+    put_with_bad_key(&streams[0], &work, &comp);
     VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
     do {
         world_step();
@@ -374,8 +369,6 @@ static void test_line_behind_put(uint64_t seed)
     stream_t streams[2];
     comp_t comp = {0};
     vmp_path_t *path;
-    vmp_rkey_t key;
-    vmp_iov_t iov;
     work_t work;
     unsigned i;
 
@@ -386,12 +379,7 @@ static void test_line_behind_put(uint64_t seed)
         VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
     }
 
-    iov         = (vmp_iov_t){work.local.data, 300, &work.local.mem};
-    key         = work.remote.rkey;
-    key.key[0] ^= 0x5a5a;
-    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
-                               (uintptr_t)work.remote.data, &key,
-                               &comp) == VMP_INPROGRESS);
+    put_with_bad_key(&streams[0], &work, &comp);
     /* as if it had been refused elsewhere before */
     path->ring[(path->head - 1) & path->mask].refusals = VMP_WR_REFUSALS - 1;
     VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
