@@ -26,7 +26,7 @@ baseline()
     TLS=rc_verbs,ud_verbs
     TEST_ENV=(UCX_TLS="$TLS" UCX_IB_GID_INDEX=2 UCX_LOG_LEVEL=info)
     LAUNCH=()
-    perf "rc_verbs, one path" "$1" 1048576 12
+    perf "rc_verbs, one path" "$1" 1048576 12 "${ZCOPY_ENV[@]}"
     TEST_ENV=("${test_env[@]}") LAUNCH=("${launch[@]}") TLS=$tls
 }
 
@@ -37,7 +37,8 @@ compare()
     for ((i = 0; i < ROUNDS; i++)); do
         baseline "$test"
         one+=("$BW")
-        perf "16 paths" "$test" 1048576 40 UCX_VMP_NUM_PATHS=16
+        perf "16 paths" "$test" 1048576 40 UCX_VMP_NUM_PATHS=16 \
+             "${ZCOPY_ENV[@]}"
         many+=("$BW")
         used=$(links_used "${LINK_AB[@]}")
         say "bytes a link: ${LINK_AB[*]}"

@@ -78,6 +78,32 @@ static void test_dead_links(uint64_t seed)
     world_cleanup();
 }
 
+/* A slow network that reorders: copies of one question are not each answered by
+ * copies (twice as many datagrams otherwise). Return how many were sent. */
+static unsigned test_slow(uint64_t seed)
+{
+    unsigned num;
+    uint64_t start;
+
+    world_begin(seed);
+    start           = world.now;
+    world.delay_max = 60 * MSEC;
+    app_connect(0, 1);
+    app_connect(1, 0);
+    while (!app_is_pair_up(0, 1, 1)) {
+        VMP_CHECK(world.now - start < 3 * SEC);
+        world_run(MSEC);
+    }
+    app_cmd(0, app_slot(0, 1), VMP_CMD_WANT_PATHS, WORLD_PATHS);
+    while (!app_is_pair_up(0, 1, WORLD_PATHS)) {
+        VMP_CHECK(world.now - start < 3 * SEC);
+        world_run(MSEC);
+    }
+    num = world.num_sent;
+    world_cleanup();
+    return num;
+}
+
 static void tap_lose_ack(unsigned node, const void *data, size_t length)
 {
     vmp_ctl_msg_t msg;
@@ -321,6 +347,7 @@ static void test_need_lives(void)
 
 int main(void)
 {
+    unsigned sent = 0;
     unsigned i;
 
     for (i = 0; i < 100; i++) {
@@ -329,6 +356,10 @@ int main(void)
     for (i = 0; i < 2000; i++) {
         test_dead_links(i);
     }
+    for (i = 0; i < 10; i++) {
+        sent += test_slow(i);
+    }
+    VMP_CHECK(sent < 2000);
     test_lost_ack();
     for (i = 0; i < 4; i++) {
         test_stood_still(i / 2, i % 2);

@@ -215,7 +215,7 @@ int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p)
 {
     uint64_t now = conn->ctl->now;
 
-    if ((*last_p != 0) && (now - *last_p < VMP_CTL_ANSWER_GAP)) {
+    if ((*last_p != 0) && (now - *last_p < vmp_ctl_conn_answer_gap(conn))) {
         return 0;
     }
 

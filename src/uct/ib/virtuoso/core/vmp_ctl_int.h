@@ -45,7 +45,9 @@
 #define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: no
                                              CPU */
 #define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Again by
-                                             then: a copy, not answered */
+                                             then, or in half a round trip: */
+#define VMP_CTL_ANSWER_GAP_MAX   (100 * VMP_CTL_MSEC)   /**< a copy, which is
+                                             not answered */
 #define VMP_CTL_WIDE             4      /**< Control QPs that send urgent things
                                              at once */
 #define VMP_CTL_HARD_TRIES       4      /**< Resends, */
@@ -451,6 +453,7 @@ void vmp_ctl_conn_heard(vmp_ctl_conn_t *conn, uint64_t now);
 
 /** How long to wait for an answer to something new. */
 uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn);
+uint64_t vmp_ctl_conn_answer_gap(const vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_NEED. */
 void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now);

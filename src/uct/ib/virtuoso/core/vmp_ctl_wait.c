@@ -86,6 +86,17 @@ uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn)
     return (rto < VMP_CTL_RTO_MAX) ? rto : VMP_CTL_RTO_MAX;
 }
 
+/* What comes again sooner than this is a copy that took another way, since who
+ * asks again has waited for a round trip. To answer copies by copies would fill
+ * the queues, and the more so the slower the network is. */
+uint64_t vmp_ctl_conn_answer_gap(const vmp_ctl_conn_t *conn)
+{
+    uint64_t gap = (conn->srtt == 0) ? VMP_CTL_RTO_MIN / 4 : conn->srtt / 2;
+
+    gap = (gap > VMP_CTL_ANSWER_GAP) ? gap : VMP_CTL_ANSWER_GAP;
+    return (gap < VMP_CTL_ANSWER_GAP_MAX) ? gap : VMP_CTL_ANSWER_GAP_MAX;
+}
+
 /* Whether the peer owes an answer. From when it begins to, wait anew. */
 static int is_asked(vmp_ctl_conn_t *conn, uint64_t now)
 {
