@@ -454,17 +454,58 @@ static void check_fence(user_ep_t *ep, const op_t *am)
     }
 }
 
-/* The memory of a message by zcopy goes with its endpoint: if a path dies then,
- * it cannot be sent again */
+/* Whether a message may never come, as its endpoint is gone: the memory of what
+ * goes by zcopy went with it, so that it cannot be sent again if a path dies;
+ * nor is then what is behind a fence */
+static int may_be_lost(const op_t *am)
+{
+    const user_ep_t *ep = am->ep;
+    const inst_t *inst  = ep->inst;
+    const op_t *op;
+    uint32_t i;
+
+    if ((am->state != OP_POSTED) || ep->is_open) {
+        return am->state == OP_ORPHAN;
+    }
+
+    for (i = 0; i < inst->num_ops; ++i) {
+        op = inst->ops[i];
+        if (op->posted > am->posted) {
+            break;
+        }
+
+        /* the fence may be another endpoint's: they share the queue */
+        if ((op->ep == ep) && is_put(op) && (op->state == OP_ORPHAN)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* The next message is lost, and a later one came. One that went another way may
+ * have been out already, if no fence was before it. */
+static void check_prefix(const user_ep_t *ep, uint32_t seq)
+{
+    const op_t *am = ep->msgs[seq];
+    const op_t *lost;
+    uint32_t i;
+
+    for (i = ep->delivered; i < seq; ++i) {
+        lost = ep->msgs[i];
+        oracle_check((lost->state != OP_ORPHAN) || (lost->path != am->path),
+                     "order", "%s came without %s, which was before it on its "
+                     "path", op_str(am), op_str(lost));
+    }
+}
+
+/* What is behind a message that is lost may be lost, too */
 uint32_t oracle_delivered(const user_ep_t *ep)
 {
     uint32_t seq = ep->delivered;
 
-    while ((seq < ep->num_msgs) && (ep->msgs[seq]->state == OP_ORPHAN)) {
-        ++seq;
-    }
-
-    return seq;
+    return ep->is_cut || ((seq < ep->num_msgs) && may_be_lost(ep->msgs[seq])) ?
+           ep->num_msgs : seq;
 }
 
 op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
@@ -474,9 +515,12 @@ op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
     uint32_t seq  = ep->delivered;
     op_t *am;
 
-    while ((seq < ep->num_msgs) && (ep->msgs[seq]->state == OP_ORPHAN) &&
-           !is_message(ep->msgs[seq], data, length)) {
-        ++seq;
+    if ((seq < ep->num_msgs) &&
+        (ep->is_cut || (ep->msgs[seq]->state == OP_ORPHAN))) {
+        while ((seq < ep->num_msgs) &&
+               !is_message(ep->msgs[seq], data, length)) {
+            ++seq;
+        }
     }
 
     if ((seq < ep->num_msgs) && !is_message(ep->msgs[seq], data, length)) {
@@ -487,6 +531,8 @@ op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
         blame_message(ep, data, length);
     }
 
+    check_prefix(ep, seq);
+    ep->is_cut   |= (seq > ep->delivered) && !ep->is_open;
     am            = ep->msgs[seq];
     ep->delivered = seq + 1;
     trace("  h%u gets %s", inst->host->index, op_str(am));

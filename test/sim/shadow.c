@@ -59,10 +59,14 @@ static int is_later(const op_t *put, const reader_t *reader)
            is_before(reader->op, put);
 }
 
-/* Whether it did all that it should; those that were cut short may have */
-static int is_certain(const op_t *put)
+/* Whether it did all that it should; those that were cut short may have. If its
+ * endpoint is gone, what the endpoint sent behind a fence tells. */
+static int is_certain(const op_t *put, const reader_t *reader)
 {
-    return (put->state == OP_POSTED) || (put->state == OP_DONE);
+    return (put->state == OP_POSTED) || (put->state == OP_DONE) ||
+           ((put->state == OP_ORPHAN) && !put->is_cancel &&
+            (reader->op != NULL) && (reader->op->ep == put->ep) &&
+            (put->epoch < reader->op->epoch));
 }
 
 static int covers(const op_t *put, uint32_t offset)
@@ -107,12 +111,12 @@ static void check_piece(const region_t *region, const reader_t *reader,
             continue;
         }
 
-        if (is_certain(all[i]) && is_seen(all[i], reader)) {
+        if (is_certain(all[i], reader) && is_seen(all[i], reader)) {
             is_initial = 0;
         }
 
         for (j = 0; j < num_all; ++j) {
-            if (covers(all[j], start) && is_certain(all[j]) &&
+            if (covers(all[j], start) && is_certain(all[j], reader) &&
                 is_before(all[i], all[j]) && is_seen(all[j], reader)) {
                 break;
             }

@@ -98,6 +98,7 @@ struct user_ep {
     uint8_t    is_failed;               /* ep_failed came */
     uint8_t    was_up;                  /* Its connection had a path once */
     uint8_t    blame;                   /* Its operations' errors, see pair.c */
+    uint8_t    is_cut;                  /* Gone, and a message did not come */
     uint8_t    is_gap;                  /* By these a message is lost, of */
     uint32_t   gap_conn;                /* this connection of the peer, */
     uint32_t   gap_incarn;

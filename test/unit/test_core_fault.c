@@ -398,6 +398,165 @@ static void test_line_behind_put(uint64_t seed)
     world_end();
 }
 
+/* An endpoint has gone that had posted a put out of its memory, a fence, and a
+ * message; the path dies before it executes them. The put cannot be done again:
+ * the message must not come either (R3). Those before the put do, and those of
+ * another endpoint that is gone. */
+static void test_gone_behind_put(uint64_t seed)
+{
+    unsigned before = seed % 3;
+    stream_t streams[3];
+    comp_t comp     = {0};
+    vmp_path_t *path;
+    work_t work;
+    unsigned i;
+
+    begin_in_line("gone behind a put", seed, streams, 2);
+    stream_open(&streams[2], 0, 1);
+    work_make(&work);
+    path = streams[0].ep.conn->tx_path;
+    for (i = 0; i < before; ++i) {
+        VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK);
+    }
+
+    VMP_CHECK(put_small(&streams[0], &work, &comp));
+    if (seed % 2) {
+        VMP_CHECK(stream_send(&streams[2], SEND_BCOPY, 100, NULL) == VMP_OK);
+    }
+
+    VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
+    VMP_CHECK(streams[0].ep.conn->is_pinned);
+    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) == VMP_OK);
+    VMP_CHECK(vmp_ep_put_short(&streams[0].ep, work.local.data, 8,
+                               (uintptr_t)work.remote.data + 1000,
+                               &work.remote.rkey) == VMP_OK);
+    VMP_CHECK(stream_send(&streams[2], SEND_BCOPY, 100, NULL) == VMP_OK);
+    VMP_CHECK(streams[0].ep.conn->tx_path == path);
+    memset(work.remote.data, 0, REGION);
+    stream_close(&streams[0]);
+    stream_close(&streams[2]);
+    world_until(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK, 1000);
+    world_until(world_nodes[1].next_seq[streams[1].id] == 1, 1000);
+    world_run(10000000);
+    VMP_CHECK(memcmp(work.remote.data, work.local.data, 100) != 0);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == before);
+    VMP_CHECK(memcmp(work.remote.data + 1000, work.local.data, 8) != 0);
+    VMP_CHECK(world_nodes[1].next_seq[streams[2].id] == 1 + (seed % 2));
+    VMP_CHECK((comp.calls == 0) && !streams[1].failed);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
+/* The same when half of it has moved to another path, which then dies */
+static void test_gone_in_line(uint64_t seed)
+{
+    stream_t streams[2];
+    comp_t comp = {0};
+    vmp_path_t *path;
+    vmp_conn_t *conn;
+    work_t work;
+    unsigned i;
+
+    begin_in_line("gone in line", seed, streams, 3);
+    work_make(&work);
+    conn = streams[0].ep.conn;
+    path = conn->tx_path;
+    for (i = 0; i < 31; ++i) {
+        VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    VMP_CHECK(put_small(&streams[0], &work, &comp));
+    VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
+    memset(work.remote.data, 0, REGION);
+    stop_amid_replay(&streams[0], 8);
+    VMP_CHECK((conn->tx_path != path) && (conn->tx_path != NULL));
+    for (i = 0; i < 3; ++i) {
+        if ((conn->paths[i] != NULL) && (conn->paths[i]->num_ops > 0)) {
+            stream_kill_path(&streams[0], i, VMP_WC_RETRY_EXC);
+        }
+    }
+
+    stream_close(&streams[0]);
+    world_run(1000000);
+    world_nodes[0].is_paused = 0;
+    world_until(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK, 1000);
+    world_until(world_nodes[1].next_seq[streams[1].id] == 32, 1000);
+    world_run(10000000);
+    VMP_CHECK((memcmp(work.remote.data, work.local.data, 100) == 0) ||
+              (world_nodes[1].next_seq[streams[0].id] == 0));
+    VMP_CHECK((comp.calls == 0) && !streams[1].failed);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
+/* Nor do messages come without an earlier one whose memory has gone (R1) */
+static void test_gone_behind_zcopy(uint64_t seed)
+{
+    unsigned before = seed % 3;
+    stream_t streams[2];
+    comp_t comp     = {0};
+    unsigned i;
+
+    begin_in_line("gone behind zcopy", seed, streams, 2);
+    for (i = 0; i < before + 3; ++i) {
+        VMP_CHECK(stream_send(&streams[0], (i == before) ? SEND_ZCOPY :
+                              SEND_BCOPY, 100, &comp) >= 0);
+        VMP_CHECK(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK);
+    }
+
+    stream_close(&streams[0]);
+    world_until(world_nodes[1].next_seq[streams[1].id] == before + 3, 1000);
+    world_until(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK, 1000);
+    world_until(world_nodes[1].next_seq[streams[1].id] == before + 4, 1000);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == before);
+    VMP_CHECK((comp.calls == 0) && !streams[1].failed);
+    stream_close(&streams[1]);
+    world_end();
+}
+
+/* A put that waits, a fence, and a message: that is not taken before the put is
+ * done, so that nothing of the endpoint is left to come without it */
+static void test_gone_unposted(uint64_t seed)
+{
+    stream_t streams[2];
+    comp_t comp = {0};
+    work_t work;
+    vmp_iov_t iov;
+    unsigned i;
+
+    world_begin("gone with a put that waits", seed);
+    world_params.num_paths     = 1 + (seed % 4);
+    world_params.spread_thresh = 1024;
+    world_params.chunk_size    = 1024;
+    world_params.path_window   = 2048;
+    world_open(2);
+    work_make(&work);
+    for (i = 0; i < 2; ++i) {
+        stream_open(&streams[i], 0, 1);
+        stream_wait_paths(&streams[i], world_params.num_paths);
+    }
+
+    iov = (vmp_iov_t){work.local.data, REGION, &work.local.mem};
+    memset(work.remote.data, 0, REGION);
+    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
+                               (uintptr_t)work.remote.data, &work.remote.rkey,
+                               &comp) == VMP_INPROGRESS);
+    VMP_CHECK(!vmp_list_is_empty(&streams[0].ep.conn->ops));
+    VMP_CHECK(vmp_ep_fence(&streams[0].ep) == VMP_OK);
+    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) ==
+              VMP_ERR_NO_RESOURCE);
+    stream_close(&streams[0]);
+    world_until(stream_send(&streams[1], SEND_BCOPY, 100, NULL) == VMP_OK, 100);
+    world_until(world_nodes[1].next_seq[streams[1].id] == 1, 100);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == 0);
+    VMP_CHECK(comp.calls == 0);
+    stream_close(&streams[1]);
+    work_free(&work);
+    world_end();
+}
+
 static uint32_t late_num;               /* messages of the first stream */
 
 /* No more of them come behind the first one of the last stream */
@@ -501,6 +660,10 @@ static void run(uint64_t seed, uint64_t rounds)
         test_line_of_the_gone(i);
         test_line_behind_put(i);
         test_late_copy(i);
+        test_gone_behind_put(i);
+        test_gone_in_line(i);
+        test_gone_behind_zcopy(i);
+        test_gone_unposted(i);
         test_overtaken(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);
         test_false_refusal(i, VMP_WC_REM_INV_REQ);

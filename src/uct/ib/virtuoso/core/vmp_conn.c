@@ -333,6 +333,7 @@ void vmp_conn_force(vmp_conn_t *conn)
 void vmp_conn_fence(vmp_conn_t *conn)
 {
     uint64_t busy = conn->busy_mask;
+    vmp_path_t *path;
 
     if ((conn->outstanding == 0) || (conn->block & VMP_BLOCK_FENCE)) {
         return;
@@ -342,9 +343,11 @@ void vmp_conn_fence(vmp_conn_t *conn)
         ((busy & (busy - 1)) == 0) && (conn->reads == 0) &&
         vmp_list_is_empty(&conn->ops) && (busy & conn->up_mask)) {
         /* one queue keeps the order by itself */
+        path            = conn->paths[__builtin_ctzll(busy)];
         conn->is_pinned = 1;
-        conn->tx_path   = conn->paths[__builtin_ctzll(busy)];
-        conn->pin_pos   = conn->tx_path->head;
+        conn->tx_path   = path;
+        conn->pin_pos   = path->head;
+        path->ring[(path->head - 1) & path->mask].has_fence = 1;
     } else {
         conn->block |= VMP_BLOCK_FENCE;
         vmp_conn_force(conn);

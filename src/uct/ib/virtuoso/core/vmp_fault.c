@@ -24,7 +24,7 @@
  */
 static int vmp_fault_is_own(vmp_wr_t *wr, vmp_wc_status_t status)
 {
-    if (vmp_wr_is_ctrl(wr->kind)) {
+    if (vmp_wr_is_ctrl(wr->kind) || (wr->refusals == VMP_WR_FAILED)) {
         return 0;
     }
 
@@ -90,12 +90,11 @@ vmp_fault_where(const vmp_wr_t *wr, char *buf, size_t max)
     return buf;
 }
 
-/* An operation of `ep` has failed (NULL: the endpoint is gone). The caller has
- * logged why. */
+/* An operation of `ep` has failed. The caller has logged why. */
 static void
 vmp_fault_begin(vmp_conn_t *conn, vmp_ep_t *ep, vmp_status_t status)
 {
-    if ((ep == NULL) || (ep->fault != VMP_OK) || ep->is_failed ||
+    if ((ep->fault != VMP_OK) || ep->is_failed ||
         (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
         return;
     }
@@ -128,8 +127,7 @@ vmp_fault_refuse_ring(vmp_path_t *path, uint32_t pos, const vmp_ep_t *ep)
 
     for (; pos != path->head; ++pos) {
         wr = &path->ring[pos & path->mask];
-        if (vmp_wr_is_ctrl(wr->kind) || (vmp_fault_ep(wr) != ep) ||
-            ((ep == NULL) && (wr->refusals != VMP_WR_FAILED))) {
+        if (!vmp_fault_is_of(wr, ep)) {
             continue;
         }
 
@@ -166,12 +164,81 @@ static uint64_t vmp_fault_refuse(vmp_path_t *path, uint32_t pos)
     return sn;
 }
 
+/* What of an endpoint that is gone may not be done in a ring, from a position
+ * on, since `lost` cannot be: later messages, and what is in line behind it and
+ * a fence. Return whether there is one. */
+static int vmp_fault_lose_ring(vmp_path_t *path, uint32_t pos, int is_line,
+                               int is_fenced, const vmp_wr_t *lost)
+{
+    vmp_wr_t *wr;
+
+    for (; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        if (vmp_fault_is_of(wr, NULL) &&
+            (vmp_rma_gone(wr) == vmp_rma_gone(lost)) &&
+            (is_fenced || ((wr->kind == VMP_WR_AM) &&
+                           (lost->kind == VMP_WR_AM) && (wr->sn > lost->sn)))) {
+            wr->refusals = VMP_WR_FAILED;
+        }
+
+        is_fenced |= is_line && wr->has_fence;
+    }
+
+    return is_fenced;
+}
+
+/* The same of dead paths. Who waits behind `path`, be it behind another one,
+ * died before that: newest first, to go along the line. */
+static void vmp_fault_lose_waiting(const vmp_path_t *path, int is_fenced,
+                                   const vmp_wr_t *lost)
+{
+    const vmp_link_t *head = &path->conn->iface->replaying;
+    const vmp_link_t *link;
+    vmp_path_t *other;
+
+    for (link = head->prev; link != head; link = link->prev) {
+        other = vmp_container_of(link, vmp_path_t, draining);
+        if ((other == path) || (other->conn != path->conn)) {
+            continue;
+        }
+
+        if (vmp_replay_is_behind(other, path)) {
+            is_fenced = vmp_fault_lose_ring(other, other->tail, 1, is_fenced,
+                                            lost);
+        } else {
+            vmp_fault_lose_ring(other, other->tail, 0, 0, lost);
+        }
+    }
+}
+
+void vmp_fault_lose(vmp_path_t *path, uint32_t pos)
+{
+    const vmp_conn_t *conn = path->conn;
+    const vmp_wr_t *lost   = &path->ring[pos & path->mask];
+    int is_fenced;
+    unsigned i;
+
+    if (lost->kind == VMP_WR_GET_CHUNK) {
+        return;                             /* the peer does not miss it */
+    }
+
+    is_fenced = vmp_fault_lose_ring(path, pos + 1, 1, lost->has_fence, lost);
+    vmp_fault_lose_waiting(path, is_fenced, lost);
+
+    /* nobody can call these back, unless their paths die, too */
+    for (i = 0; i < conn->num_paths; ++i) {
+        if ((conn->paths[i] != NULL) && (conn->paths[i] != path)) {
+            vmp_fault_lose_ring(conn->paths[i], conn->paths[i]->tail, 0, 0,
+                                lost);
+        }
+    }
+}
+
 /* Whether an endpoint sent a later message on another path than this one, where
- * nobody can call it back: it may be at the peer, or complete. An endpoint that
- * is gone misses nothing. */
+ * nobody can call it back: it may be at the peer, or complete */
 static int vmp_fault_is_overtaken(const vmp_ep_t *ep, uint64_t sn)
 {
-    return (ep != NULL) && (sn != UINT64_MAX) && (ep->run_sn > sn);
+    return (sn != UINT64_MAX) && (ep->run_sn > sn);
 }
 
 int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
@@ -194,6 +261,11 @@ int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
               vmp_wc_status_str(status), vendor_err,
               vmp_fault_str(status));
     ep = vmp_fault_ep(wr);
+    if (ep == NULL) {
+        vmp_fault_lose(path, pos);
+        return 1;
+    }
+
     sn = vmp_fault_refuse(path, pos);
     if (vmp_fault_is_overtaken(ep, sn)) {
         /* the peer gets messages behind a gap that it does not see (R1) */

@@ -23,6 +23,11 @@
 int vmp_fault_accuse(vmp_path_t *path, uint32_t pos, vmp_wc_status_t status,
                      uint32_t vendor_err);
 
+/** A request of an endpoint that is gone cannot be done again. Nor are then, as
+ *  far as they wait or have to be sent again, its later messages if it is one
+ *  (R1), and what is behind it and a fence (R3). */
+void vmp_fault_lose(vmp_path_t *path, uint32_t pos);
+
 /** An endpoint that was to leave is gone. */
 void vmp_fault_end(vmp_conn_t *conn);
 

@@ -77,6 +77,7 @@ struct vmp_iface {
     uint64_t               ready_gen;       /**< gen of the last ready round */
     uint64_t               outstanding;     /**< Operations not yet complete */
     uint64_t               chunks;          /**< In flight */
+    uintptr_t              num_gone;        /**< Endpoints destroyed so far */
     vmp_iface_ops_t        ops;
     void                   *arg;
     vmp_buf_pool_t         tx_bufs;

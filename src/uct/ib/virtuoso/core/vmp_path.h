@@ -40,14 +40,17 @@ typedef struct vmp_wr {
     vmp_barrier_t *barrier;         /**< NULL: of the operation, or none */
     vmp_ep_t      *ep;              /**< NULL: endpoint is gone */
     vmp_buf_t     *buf;             /**< Bounce buffer */
-    void          *comp;            /**< The user's; of chunks: vmp_op_t */
+    void          *comp;            /**< The user's; without endpoint: which it
+                                         was; of chunks: vmp_op_t */
     uint64_t      sn;               /**< AM: its SN; SKIP: the first; PUT,
                                          CHUNK: offset, bytes */
     uint32_t      bytes;
     uint8_t       kind;
     uint8_t       num_log;          /**< SKIP: log2 of how many SNs */
     uint8_t       refusals;         /**< By the peer's NIC, or VMP_WR_FAILED */
-    uint8_t       deaths;           /**< Of paths that did not get it through */
+    uint8_t       deaths    : 7;    /**< Of paths that did not get it through */
+    uint8_t       has_fence : 1;    /**< What is behind it in the queue relies
+                                         on that (R3) */
 } vmp_wr_t;
 
 #define VMP_WR_FAILED      UINT8_MAX    /**< `refusals`: not to be done again */

@@ -84,13 +84,14 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
     vmp_wr_t *wr     = &path->ring[path->head & path->mask];
     vmp_rail_t *rail = path->rail;
 
-    wr->ep       = ep;
-    wr->buf      = buf;
-    wr->comp     = comp;
-    wr->bytes    = bytes;
-    wr->kind     = kind;
-    wr->refusals = 0;
-    wr->deaths   = 0;
+    wr->ep        = ep;
+    wr->buf       = buf;
+    wr->comp      = comp;
+    wr->bytes     = bytes;
+    wr->kind      = kind;
+    wr->refusals  = 0;
+    wr->deaths    = 0;
+    wr->has_fence = 0;
     ++path->head;
     vmp_watch_add(path->conn);
     path->psn += vmp_wr_packets(path, kind, bytes);

@@ -6,6 +6,7 @@
 
 #include "vmp_conn.h"
 #include "vmp_credit.h"
+#include "vmp_fault.h"
 #include "vmp_path.h"
 #include "vmp_post.h"
 #include "vmp_rma.h"
@@ -156,26 +157,14 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
     vmp_path_update_eligible(to);
 }
 
-static void vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
+static void vmp_replay_message(vmp_path_t *to, const vmp_wr_t *wr)
 {
     vmp_tx_buf_t *buf = (vmp_tx_buf_t*)wr->buf;
     uint8_t *frame    = vmp_post_buf_data(wr->buf);
-    uint8_t type      = VMP_FRAME_AM;
-    uint8_t am_id     = frame[1];
     unsigned num      = 1;
     vmp_sge_t sge[VMP_MAX_IOV + 1];
     unsigned i;
     int ret;
-
-    if ((buf->iovcnt > 0) && (wr->ep == NULL)) {
-        /* its memory went with the endpoint, but its SN has to be filled */
-        wr->bytes   = 0;
-        buf->iovcnt = 0;
-        type        = VMP_FRAME_SKIP;
-        am_id       = 0;                    /* one SN */
-    } else if ((frame[0] & 0xf) == VMP_FRAME_SKIP) {
-        type = VMP_FRAME_SKIP;              /* not the first time */
-    }
 
     sge[0].addr   = (uintptr_t)frame;
     sge[0].lkey   = vmp_post_lkey(to, wr->buf->mem);
@@ -190,7 +179,7 @@ static void vmp_replay_message(vmp_path_t *to, vmp_wr_t *wr)
         }
     }
 
-    vmp_post_frame_sn(to, frame, type, am_id, wr->bytes, wr->sn);
+    vmp_post_frame_sn(to, frame, VMP_FRAME_AM, frame[1], wr->bytes, wr->sn);
     ret = vmp_port_post_send(to->qp, vmp_post_wr_id(to), VMP_POST_SIGNALED, sge,
                              num);
     vmp_replay_posted(to, wr, wr->bytes, wr->sn);
@@ -232,6 +221,48 @@ static void vmp_replay_chunk(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
     vmp_post_check(to, ret);
 }
 
+/* Whether it needs memory that may have gone with its endpoint */
+static int vmp_replay_is_lost(const vmp_wr_t *wr)
+{
+    if (vmp_wr_is_chunk(wr->kind)) {
+        return ((const vmp_op_t*)wr->comp)->ep == NULL;
+    }
+
+    return (wr->kind == VMP_WR_AM) && (wr->ep == NULL) &&
+           (((const vmp_tx_buf_t*)wr->buf)->iovcnt > 0);
+}
+
+/* The oldest WR of a path is a message. Return 0, or -1: not now. */
+static int vmp_replay_am(vmp_path_t *path, const vmp_wr_t *wr)
+{
+    vmp_conn_t *conn = path->conn;
+    int is_refused   = (wr->refusals == VMP_WR_FAILED);
+
+    if (wr->sn < conn->tx_delivered) {
+        ++conn->done_gone;
+        vmp_wr_end(conn, wr, VMP_OK);
+        return 0;
+    }
+
+    if (!is_refused && vmp_replay_is_lost(wr)) {
+        vmp_fault_lose(path, path->tail - 1);
+        is_refused = 1;
+    }
+
+    if (!is_refused) {
+        vmp_replay_message(path->target, wr);
+        return 0;
+    }
+
+    /* it will not be delivered, but its SN has to be filled */
+    if (vmp_credit_skip(path->target, wr->sn, 0) != 0) {
+        return -1;
+    }
+
+    vmp_wr_end(conn, wr, VMP_ERR_CONNECTION_RESET);
+    return 0;
+}
+
 /* The oldest WR of a path. Return 0, or -1: not now. */
 static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 {
@@ -256,24 +287,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
     }
 
     if (wr->kind == VMP_WR_AM) {
-        if (wr->sn < conn->tx_delivered) {
-            ++conn->done_gone;
-            vmp_wr_end(conn, wr, VMP_OK);
-            return 0;
-        }
-
-        if (is_refused) {
-            /* it will not be delivered, but its SN has to be filled */
-            if (vmp_credit_skip(to, wr->sn, 0) != 0) {
-                return -1;
-            }
-
-            vmp_wr_end(conn, wr, VMP_ERR_CONNECTION_RESET);
-            return 0;
-        }
-
-        vmp_replay_message(to, wr);
-        return 0;
+        return vmp_replay_am(path, wr);
     }
 
     if (wr->kind != VMP_WR_GET_CHUNK) {
@@ -292,8 +306,8 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 
     if (wr->kind == VMP_WR_PUT) {
         vmp_replay_put(to, wr, done);
-    } else if (((vmp_op_t*)wr->comp)->ep == NULL) {
-        /* its memory may have gone with the endpoint */
+    } else if (vmp_replay_is_lost(wr)) {
+        vmp_fault_lose(path, path->tail - 1);
         vmp_wr_end(conn, wr, VMP_ERR_CANCELED);
     } else {
         vmp_replay_chunk(to, wr, done);
@@ -341,6 +355,14 @@ static int vmp_replay_is_ready(vmp_path_t *path)
     return (to != NULL) && vmp_path_has_room(to);
 }
 
+/* What is to be behind all that was replayed so far still is */
+static void vmp_replay_fence(vmp_path_t *to)
+{
+    if ((to != NULL) && (to->head != to->tail)) {
+        to->ring[(to->head - 1) & to->mask].has_fence = 1;
+    }
+}
+
 static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
 {
     unsigned count = 0;
@@ -356,6 +378,10 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
         if (vmp_replay_wr(path, &wr, packets) != 0) {
             --path->tail;
             break;
+        }
+
+        if (wr.has_fence) {
+            vmp_replay_fence(path->target);
         }
 
         path->psn += packets;

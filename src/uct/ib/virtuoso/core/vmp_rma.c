@@ -420,6 +420,7 @@ void vmp_rma_abort(vmp_conn_t *conn, const vmp_ep_t *ep, vmp_status_t status)
 
 void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
 {
+    void *gone = (void*)path->conn->iface->num_gone;
     uint32_t pos;
     vmp_op_t *op;
     vmp_wr_t *wr;
@@ -429,8 +430,11 @@ void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
         if (vmp_wr_is_chunk(wr->kind)) {
             op = wr->comp;
             if (op->ep == ep) {
-                op->ep = NULL;
+                op->ep   = NULL;
+                op->comp = gone;
             }
+        } else if (wr->ep == ep) {
+            wr->comp = gone;
         }
 
         if (wr->ep == ep) {
@@ -446,6 +450,7 @@ void vmp_rma_purge(vmp_conn_t *conn, const vmp_ep_t *ep)
     vmp_link_t *link;
     vmp_op_t *op;
 
+    ++iface->num_gone;
     vmp_rma_abort(conn, ep, VMP_ERR_CANCELED);
     vmp_list_for_each(link, &iface->done) {
         op = vmp_container_of(link, vmp_op_t, link);

@@ -65,6 +65,13 @@ unsigned vmp_rma_conn_post(vmp_conn_t *conn, unsigned max);
 /** What is in a path's ring of an endpoint calls nobody back. */
 void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep);
 
+/** Which endpoint a request was of that has none any more. */
+static inline const void *vmp_rma_gone(const vmp_wr_t *wr)
+{
+    return vmp_wr_is_chunk(wr->kind) ? ((const vmp_op_t*)wr->comp)->comp :
+                                       wr->comp;
+}
+
 /** Local pieces of `length` bytes of an operation from `offset` on, which were
  *  posted as one chunk before. Return how many. */
 unsigned vmp_op_gather_at(const vmp_op_t *op, const vmp_path_t *path,
