@@ -5,13 +5,16 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 600
+# timeout: 700
 #
-# UCX's own tests of UCP over vmp alone: tagged transfers, connection set-up.
+# UCX's own tests of UCP over vmp alone: tagged transfers, connection set-up. Of
+# test_xfer_len_offset, which sends tens of thousands of messages, the variant
+# without options; gtest_ucp_len has all of them.
 
 # shellcheck source-path=SCRIPTDIR source=lib_gtest.sh
 . "$(dirname "$0")/lib_gtest.sh"
 
 gtest_start
-gtest_run ucp 580 '@/test_ucp_tag_xfer*:@/test_ucp_wireup*'
+gtest_run ucp 400 '@/test_ucp_tag_xfer*:@/test_ucp_wireup*-*test_xfer_len_offset*'
+gtest_run ucp 280 '@/test_ucp_tag_xfer.test_xfer_len_offset/0*'
 lab_end

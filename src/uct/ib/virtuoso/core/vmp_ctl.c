@@ -211,11 +211,12 @@ void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra)
     conn->send_seq++;
 }
 
-int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p)
+int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p,
+                              uint64_t gap)
 {
     uint64_t now = conn->ctl->now;
 
-    if ((*last_p != 0) && (now - *last_p < vmp_ctl_conn_answer_gap(conn))) {
+    if ((*last_p != 0) && (now - *last_p < gap)) {
         return 0;
     }
 

@@ -399,7 +399,8 @@ static int connect_to_alive(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         if (msg->src_conn == conn->peer_conn) {
             vmp_ctl_addr_of_peer(conn, msg);
             vmp_ctl_conn_heard(conn, now);
-            if (vmp_ctl_conn_answer_again(conn, &conn->answered_at)) {
+            if (vmp_ctl_conn_answer_again(conn, &conn->answered_at,
+                                          VMP_CTL_ANSWER_GAP)) {
                 vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT_ACK);
                 vmp_ctl_conn_send_again_end(conn);
             }

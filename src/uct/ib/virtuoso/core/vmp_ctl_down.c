@@ -43,7 +43,8 @@ static void send_own(const vmp_ctl_path_t *path, int is_first)
 static void answer_down(vmp_ctl_conn_t *conn, unsigned index, uint32_t epoch,
                         uint32_t psn)
 {
-    if (vmp_ctl_conn_answer_again(conn, &conn->paths[index].answered_at)) {
+    if (vmp_ctl_conn_answer_again(conn, &conn->paths[index].answered_at,
+                                  VMP_CTL_ANSWER_GAP)) {
         send_down(conn, index, epoch, psn, 1, 0);
         vmp_ctl_conn_send_again_end(conn);
     }

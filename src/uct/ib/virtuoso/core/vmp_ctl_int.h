@@ -45,9 +45,10 @@
 #define VMP_CTL_STILL            (20 * VMP_CTL_MSEC)    /**< Late by more: no
                                              CPU */
 #define VMP_CTL_ANSWER_GAP       (VMP_CTL_RTO_FLOOR / 2)    /**< Again by
-                                             then, or in half a round trip: */
-#define VMP_CTL_ANSWER_GAP_MAX   (100 * VMP_CTL_MSEC)   /**< a copy, which is
-                                             not answered */
+                                             then: a copy, not answered; when a
+                                             path comes up within half a round
+                                             trip, */
+#define VMP_CTL_ANSWER_GAP_MAX   (100 * VMP_CTL_MSEC)   /**< but this at most */
 #define VMP_CTL_WIDE             4      /**< Control QPs that send urgent things
                                              at once */
 #define VMP_CTL_HARD_TRIES       4      /**< Resends, */
@@ -120,6 +121,7 @@ typedef struct vmp_ctl_path {
     uint32_t             psn;
     uint32_t             remote_qpn;
     uint32_t             remote_psn;
+    uint64_t             answered_at;       /**< Last PATH_REP or PATH_RTU */
     uint8_t              index;
     uint8_t              rail;
     uint8_t              remote_rail;
@@ -146,7 +148,7 @@ typedef struct vmp_ctl_path_slot {
     uint32_t       down_psn;                /**< expected then */
     uint32_t       backoff_ms;              /**< Before the next repair */
     uint64_t       repair_at;               /**< Not before */
-    uint64_t       answered_at;             /**< Last answer to the peer */
+    uint64_t       answered_at;             /**< Last DEAD or PATH_DOWN */
     uint32_t       home;                    /**< Entropy value on which it was up
                                                  for long; 0: none yet */
     uint32_t       home_wait_ms;            /**< Between tries to go back, */
@@ -311,9 +313,11 @@ void vmp_ctl_conn_send_again(vmp_ctl_conn_t *conn, unsigned extra);
  * The same for an answer that the peer seems not to have got.
  *
  * @param last_p  When something of the kind was answered last.
+ * @param gap     What comes sooner after that is a copy, ns.
  * @return 0: just now, this is a copy: no answer, and no end.
  */
-int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p);
+int vmp_ctl_conn_answer_again(vmp_ctl_conn_t *conn, uint64_t *last_p,
+                              uint64_t gap);
 void vmp_ctl_conn_send_again_end(vmp_ctl_conn_t *conn);
 
 /** All our control QPs may be on dead links: from now on send from fresh ones,
@@ -378,8 +382,8 @@ uint64_t vmp_ctl_idle_progress(vmp_ctl_t *ctl, uint64_t now);
 /** VMP_CMD_CONNECT. Return 0, or -1: not done, and no memory to say so. */
 int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now);
 
-/** VMP_CMD_PING. The question is a CONNECT, which is answered however often it
- *  comes. */
+/** VMP_CMD_PING. The question is a CONNECT, which is answered whenever it comes,
+ *  but for copies. */
 void vmp_ctl_conn_ping(vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_IDLE. */
@@ -453,7 +457,7 @@ void vmp_ctl_conn_heard(vmp_ctl_conn_t *conn, uint64_t now);
 
 /** How long to wait for an answer to something new. */
 uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn);
-uint64_t vmp_ctl_conn_answer_gap(const vmp_ctl_conn_t *conn);
+uint64_t vmp_ctl_conn_path_gap(const vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_NEED. */
 void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now);

@@ -48,7 +48,8 @@ static void answer_epoch(vmp_ctl_conn_t *conn, vmp_ctl_type_t type,
                          unsigned index, uint32_t epoch,
                          vmp_ctl_reason_t reason)
 {
-    if (vmp_ctl_conn_answer_again(conn, &conn->paths[index].answered_at)) {
+    if (vmp_ctl_conn_answer_again(conn, &conn->paths[index].answered_at,
+                                  VMP_CTL_ANSWER_GAP)) {
         send_epoch(conn, type, index, epoch, reason);
         vmp_ctl_conn_send_again_end(conn);
     }
@@ -378,7 +379,7 @@ static void recv_req_new(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
 
     path->is_announced = 1;
     path->asked_at     = now;
-    slot->answered_at  = now;
+    path->answered_at  = now;
     vmp_ctl_path_event(path, VMP_EV_PATH_READY);
     send_qp(path, VMP_CTL_PATH_REP);
     vmp_ctl_conn_kick(conn, now);
@@ -413,7 +414,8 @@ static void recv_req(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         /* A repeated one. If UP, the leader does not wait for us any more. */
         if ((path->state == VMP_CTL_PATH_REP_SENT) &&
             (path->remote_qpn == msg->qpn) &&
-            vmp_ctl_conn_answer_again(conn, &slot->answered_at)) {
+            vmp_ctl_conn_answer_again(conn, &path->answered_at,
+                                      vmp_ctl_conn_path_gap(conn))) {
             send_qp(path, VMP_CTL_PATH_REP);
             vmp_ctl_conn_send_again_end(conn);
         }
@@ -461,9 +463,12 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
     }
 
     if (path->state == VMP_CTL_PATH_STATE_UP) {
-        if (path->remote_qpn == msg->qpn) {
-            answer_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
-                         VMP_REASON_NONE);
+        if ((path->remote_qpn == msg->qpn) &&
+            vmp_ctl_conn_answer_again(conn, &path->answered_at,
+                                      vmp_ctl_conn_path_gap(conn))) {
+            send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
+                       VMP_REASON_NONE);
+            vmp_ctl_conn_send_again_end(conn);
         }
         return;
     }
@@ -477,7 +482,7 @@ static void recv_rep(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
         send_epoch(conn, VMP_CTL_DEAD, msg->path, msg->epoch,
                    VMP_REASON_RESOURCE);
     } else {
-        conn->paths[path->index].answered_at = now;
+        path->answered_at = now;
         vmp_ctl_path_up(path, now);
         send_epoch(conn, VMP_CTL_PATH_RTU, path->index, path->epoch,
                    VMP_REASON_NONE);

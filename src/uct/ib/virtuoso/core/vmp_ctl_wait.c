@@ -86,10 +86,11 @@ uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn)
     return (rto < VMP_CTL_RTO_MAX) ? rto : VMP_CTL_RTO_MAX;
 }
 
-/* What comes again sooner than this is a copy that took another way, since who
- * asks again has waited for a round trip. To answer copies by copies would fill
- * the queues, and the more so the slower the network is. */
-uint64_t vmp_ctl_conn_answer_gap(const vmp_ctl_conn_t *conn)
+/* A PATH_REQ or PATH_REP that comes again sooner than this is a copy that took
+ * another way, since who asks again has normally waited for a round trip. To
+ * answer copies by copies would fill the queues, and the more so the slower the
+ * network is. Not for what work waits for: few of those are sent. */
+uint64_t vmp_ctl_conn_path_gap(const vmp_ctl_conn_t *conn)
 {
     uint64_t gap = (conn->srtt == 0) ? VMP_CTL_RTO_MIN / 4 : conn->srtt / 2;
 

@@ -205,7 +205,7 @@ static void vmp_fault_lose_waiting(const vmp_path_t *path, int is_fenced,
         if (vmp_replay_is_behind(other, path)) {
             is_fenced = vmp_fault_lose_ring(other, other->tail, 1, is_fenced,
                                             lost);
-        } else {
+        } else if (lost->kind == VMP_WR_AM) {
             vmp_fault_lose_ring(other, other->tail, 0, 0, lost);
         }
     }
@@ -224,6 +224,10 @@ void vmp_fault_lose(vmp_path_t *path, uint32_t pos)
 
     is_fenced = vmp_fault_lose_ring(path, pos + 1, 1, lost->has_fence, lost);
     vmp_fault_lose_waiting(path, is_fenced, lost);
+
+    if (lost->kind != VMP_WR_AM) {
+        return;                             /* no SN is missing elsewhere */
+    }
 
     /* nobody can call these back, unless their paths die, too */
     for (i = 0; i < conn->num_paths; ++i) {

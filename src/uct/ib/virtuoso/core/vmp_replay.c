@@ -233,7 +233,7 @@ static int vmp_replay_is_lost(const vmp_wr_t *wr)
 }
 
 /* The oldest WR of a path is a message. Return 0, or -1: not now. */
-static int vmp_replay_am(vmp_path_t *path, const vmp_wr_t *wr)
+static int vmp_replay_am(vmp_path_t *path, vmp_wr_t *wr)
 {
     vmp_conn_t *conn = path->conn;
     int is_refused   = (wr->refusals == VMP_WR_FAILED);
@@ -246,7 +246,8 @@ static int vmp_replay_am(vmp_path_t *path, const vmp_wr_t *wr)
 
     if (!is_refused && vmp_replay_is_lost(wr)) {
         vmp_fault_lose(path, path->tail - 1);
-        is_refused = 1;
+        wr->refusals = VMP_WR_FAILED;
+        is_refused   = 1;
     }
 
     if (!is_refused) {
@@ -376,7 +377,8 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
         path->is_begun = 1;
         ++path->tail;
         if (vmp_replay_wr(path, &wr, packets) != 0) {
-            --path->tail;
+            /* found to be lost, it need not be found so again */
+            path->ring[--path->tail & path->mask].refusals = wr.refusals;
             break;
         }
 
