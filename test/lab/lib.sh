@@ -41,9 +41,9 @@ fi
 PERF_ENV=(OMPI_MCA_pml=ob1 HWLOC_PLUGINS_PATH=/nonexistent
           "UCX_MODULES=^rocm,mad")
 
-# UCX sends large messages without a copy where the port is faster than memcpy,
-# which it takes soft-RoCE's for slower than: who compares transports on the
-# path that fast NICs take says so to all of them.
+# UCX copies large messages through buffers where it takes memcpy for faster than
+# the port, as it does with soft-RoCE's. Who compares transports wants what it does
+# with fast NICs, and of all of them the same.
 # shellcheck disable=SC2034 # benchmarks and some tests use it
 ZCOPY_ENV=(UCX_RNDV_THRESH=32k UCX_ZCOPY_THRESH=32k)
 

@@ -9,8 +9,8 @@
 #
 # 16 paths: bytes on at least three links, and clearly more than rc_verbs carries
 # on its one path in the same run. How much more is for contrib/bench/paths to
-# show: 1.7 to four times have been seen (docs/benchmarks.md). Random hashing decides
-# the rest; 16 paths fall on two links or fewer once in ten thousand runs.
+# show (docs/benchmarks.md). Random hashing decides the rest; 16 paths fall on two
+# links or fewer once in ten thousand runs.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

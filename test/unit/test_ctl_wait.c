@@ -104,6 +104,60 @@ static unsigned test_slow(uint64_t seed)
     return num;
 }
 
+static uint8_t asked[3][VMP_CTL_MAX_LEN];   /* PATH_REQ of path 0, by epoch */
+static size_t asked_len[3];
+static unsigned asker;
+
+static void tap_keep_req(unsigned node, const void *data, size_t length)
+{
+    vmp_ctl_msg_t msg;
+
+    if ((vmp_ctl_msg_unpack(data, length, &msg) == 0) &&
+        (msg.type == VMP_CTL_PATH_REQ) && (msg.path == 0) && (msg.epoch < 3)) {
+        memcpy(asked[msg.epoch], data, length);
+        asked_len[msg.epoch] = length;
+        asker                = node;
+    }
+}
+
+/* A late copy that asks for the former epoch is answered, and does not hold back
+ * the answer of who asks for this one again, whose first answer was lost */
+static void test_former_epoch(uint64_t seed)
+{
+    unsigned other, sent;
+
+    memset(asked_len, 0, sizeof(asked_len));
+    world_begin(seed);
+    world.tap       = tap_keep_req;
+    world.delay_max = 60 * MSEC;
+    app_connect(0, 1);
+    app_connect(1, 0);
+    world_run(SEC);
+    app_check_pair(0, 1, 1);
+
+    other = 1 - asker;
+    app_fail_path(asker, app_slot(asker, other), 0);
+    sent = world.sent_types[VMP_CTL_PATH_REP];
+    while (world.sent_types[VMP_CTL_PATH_REP] == sent) {
+        world_run(MSEC);
+    }
+    VMP_CHECK((asked_len[1] > 0) && (asked_len[2] > 0));
+    world.loss = 1000;
+    world_clear_net();
+    world_run(100 * MSEC);                  /* a copy of no answer any more */
+
+    sent = world.sent_types[VMP_CTL_DEAD];
+    world_inject(other, asked[1], asked_len[1]);
+    VMP_CHECK(world.sent_types[VMP_CTL_DEAD] > sent);
+    world_run(MSEC);
+    sent = world.sent_types[VMP_CTL_PATH_REP];
+    world_inject(other, asked[2], asked_len[2]);
+    VMP_CHECK(world.sent_types[VMP_CTL_PATH_REP] > sent);
+    world.loss = 0;
+    world.tap  = NULL;
+    world_cleanup();
+}
+
 static void tap_lose_ack(unsigned node, const void *data, size_t length)
 {
     vmp_ctl_msg_t msg;
@@ -360,6 +414,9 @@ int main(void)
         sent += test_slow(i);
     }
     VMP_CHECK(sent < 2000);
+    for (i = 0; i < 20; i++) {
+        test_former_epoch(i);
+    }
     test_lost_ack();
     for (i = 0; i < 4; i++) {
         test_stood_still(i / 2, i % 2);

@@ -15,6 +15,7 @@
  * What the files of control share. Everything runs in the helper thread.
  *
  *   vmp_ctl.c         life, datagram dispatch, commands, events, timers
+ *   vmp_ctl_send.c    datagrams out: first ones, repeated ones, copies, answers
  *   vmp_ctl_table.c   slots, peers, the heap of connections that wait
  *   vmp_ctl_conn.c    a connection: from CONNECT to GONE
  *   vmp_ctl_wait.c    repeating what is not answered, and giving up
@@ -302,6 +303,18 @@ struct vmp_ctl {
 
 uint64_t vmp_ctl_random(vmp_ctl_t *ctl);
 
+/** See to it that so many events of a connection can be pushed. Return 0 or
+ *  -1. */
+int vmp_ctl_ev_reserve(vmp_ctl_conn_t *conn, unsigned num);
+void vmp_ctl_ev_release(vmp_ctl_conn_t *conn);
+
+/** Push a reserved event; `ev` has what is not in every one. */
+void vmp_ctl_ev_push(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
+                     const vmp_ev_t *ev);
+
+
+/* vmp_ctl_send.c */
+
 /** Fill in what every datagram of a connection carries and send it. */
 void vmp_ctl_conn_send(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
 
@@ -332,15 +345,6 @@ void vmp_ctl_conn_send_wide(vmp_ctl_conn_t *conn, vmp_ctl_msg_t *msg);
 void vmp_ctl_answer(vmp_ctl_t *ctl, const vmp_ctl_msg_t *in,
                     vmp_ctl_type_t type, vmp_ctl_reason_t reason,
                     uint64_t now);
-
-/** See to it that so many events of a connection can be pushed. Return 0 or
- *  -1. */
-int vmp_ctl_ev_reserve(vmp_ctl_conn_t *conn, unsigned num);
-void vmp_ctl_ev_release(vmp_ctl_conn_t *conn);
-
-/** Push a reserved event; `ev` has what is not in every one. */
-void vmp_ctl_ev_push(vmp_ctl_conn_t *conn, vmp_ev_type_t type,
-                     const vmp_ev_t *ev);
 
 
 /* vmp_ctl_table.c */

@@ -434,11 +434,8 @@ void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
                 op->comp = gone;
             }
         } else if (wr->ep == ep) {
+            wr->ep   = NULL;
             wr->comp = gone;
-        }
-
-        if (wr->ep == ep) {
-            wr->ep = NULL;
         }
     }
 }
