@@ -180,7 +180,7 @@ mpi() {
         OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PRTE_ALLOW_RUN_AS_ROOT=1 \
         PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm_rsh_agent="$dir/agent" \
         PRTE_MCA_plm_ssh_agent="$dir/agent" "$@" </dev/null >"$dir/log" 2>&1 ||
-        fail "$name: $(cat "$dir/log")"
+        fail "$name: exit status $?: $(cat "$dir/log")"
     is "$name" "r0 here $shim vmp,sm,self ucx 16
 r1 remote $shim vmp,sm,self ucx 16" "$(sort "$dir/ranks")"
 }
@@ -197,6 +197,12 @@ END
 #!/bin/sh
 echo "r\${OMPI_COMM_WORLD_RANK:-\$PMI_RANK}" "\${WHERE:-here}" "\$LD_PRELOAD" \\
     "\$UCX_TLS" "\$OMPI_MCA_pml" "\$UCX_VMP_NUM_PATHS" >>"$dir/ranks"
+# Wait for the other rank (10 s): MPICH's mpirun dies of SIGPIPE if a rank ends
+# before the other host has started its own
+i=0
+while [ "\$(wc -l <"$dir/ranks")" -lt 2 ] && [ \$((i += 1)) -lt 1000 ]; do
+    sleep 0.01
+done
 END
     chmod +x "$dir/agent" "$dir/rank"
 }
