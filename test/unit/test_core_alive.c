@@ -249,6 +249,46 @@ static void test_spin(uint64_t seed)
     alive_end();
 }
 
+/* The same if the last that was sent arrived, and there is no credit for more:
+ * nothing is in flight. While the peer only does not look that is a wait. */
+static void test_spin_credit(uint64_t seed)
+{
+    vmp_status_t status = VMP_OK;
+    uint64_t begin;
+    vmp_conn_t *conn;
+
+    alive_begin("spin without credit", seed);
+    conn                     = streams[0].ep.conn;
+    world_nodes[1].is_paused = 1;
+    world_until((status = stream_send(&streams[0], SEND_SHORT, 16, NULL)) ==
+                VMP_ERR_NO_RESOURCE, 10000);
+    begin = sim_now();
+    do {
+        world_run(MSEC);
+        status = stream_send(&streams[0], SEND_SHORT, 16, NULL);
+        VMP_CHECK(status == VMP_ERR_NO_RESOURCE);
+    } while ((sim_now() - begin) < 3 * TIMEOUT);
+
+    VMP_CHECK(conn->tx_sn == conn->tx_limit);
+    VMP_CHECK((conn->outstanding == 0) && (conn->num_waiting == 0));
+    sim_nic_cut(0, 1);
+    begin = sim_now();
+    do {
+        status = stream_send(&streams[0], SEND_SHORT, 16, NULL);
+        world_run(MSEC);
+    } while ((status == VMP_ERR_NO_RESOURCE) &&
+             ((sim_now() - begin) < 10 * TIMEOUT));
+
+    printf("  refused for %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
+    world_until(streams[0].failed, 100);
+    VMP_CHECK(streams[0].failed == 1);
+    sim_nic_cut(0, 0);
+    world_nodes[1].is_paused = 0;
+    alive_end();
+}
+
 /* Who waits, but not for the network, has a path that dies again and again,
  * while the others carry. That is only a wait. */
 static void test_one_dies(uint64_t seed)
@@ -355,6 +395,7 @@ static void run(uint64_t seed)
         test_comes_back(i, 1);
         test_computes(i);
         test_spin(i);
+        test_spin_credit(i);
         test_stopped(i, 0);
         test_stopped(i, 1);
         test_one_dies(i);

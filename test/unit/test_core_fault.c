@@ -516,6 +516,59 @@ static void test_gone_behind_zcopy(uint64_t seed)
     world_end();
 }
 
+/* Such messages have used up the send buffers, and the reserve has gone as well:
+ * what fills their places does not go inline */
+static void test_gone_without_bufs(uint64_t seed)
+{
+    unsigned num = 0;
+    stream_t streams[2];
+    vmp_iface_t *iface;
+    vmp_path_t *path;
+    vmp_buf_t *bufs[VMP_TX_BUFS_RESERVE * 4];
+    comp_t comp = {0};
+    unsigned i;
+
+    world_begin("gone without buffers", seed);
+    world_params.num_paths       = 2;
+    world_params.spread_thresh   = 4096;
+    world_params.rx_window_min   = 64;
+    world_params.tx_max_bufs     = VMP_TX_BUFS_RESERVE * 4;
+    world_params.port.max_inline = 0;
+    world_open(2);
+    for (i = 0; i < 2; ++i) {
+        stream_open(&streams[i], 0, 1);
+        stream_wait_paths(&streams[i], 2);
+    }
+
+    world_run(1000000);
+    iface = world_nodes[0].iface;
+    path  = streams[0].ep.conn->tx_path;
+    VMP_CHECK(iface->attr.max_inline == 0);
+    stream_kill_path(&streams[0], path->index, VMP_WC_RETRY_EXC);
+    while (stream_send(&streams[0], SEND_ZCOPY, 100, &comp) >= 0) {
+        ++num;
+    }
+
+    VMP_CHECK((num > 0) && ((path->head - path->tail) >= num));
+    stream_close(&streams[0]);
+    for (num = 0; vmp_buf_pool_has(&iface->tx_bufs, 1); ++num) {
+        bufs[num] = vmp_buf_get(&iface->tx_bufs);
+    }
+
+    VMP_CHECK(num >= VMP_TX_BUFS_RESERVE);
+    world_until(path->head == path->tail, 1000);
+    for (i = 0; i < num; ++i) {
+        vmp_buf_put(&iface->tx_bufs, bufs[i]);
+    }
+
+    world_until(stream_send(&streams[1], SEND_BCOPY, 16, NULL) == VMP_OK, 1000);
+    world_until(world_nodes[1].next_seq[streams[1].id] == 1, 1000);
+    VMP_CHECK(world_nodes[1].next_seq[streams[0].id] == 0);
+    VMP_CHECK(!streams[1].failed && (comp.calls == 0));
+    stream_close(&streams[1]);
+    world_end();
+}
+
 /* A put that waits, a fence, and a message: that is not taken before the put is
  * done, so that nothing of the endpoint is left to come without it */
 static void test_gone_unposted(uint64_t seed)
@@ -663,6 +716,7 @@ static void run(uint64_t seed, uint64_t rounds)
         test_gone_behind_put(i);
         test_gone_in_line(i);
         test_gone_behind_zcopy(i);
+        test_gone_without_bufs(i);
         test_gone_unposted(i);
         test_overtaken(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);

@@ -17,8 +17,7 @@ static inline vmp_status_t vmp_am_begin(vmp_ep_t *ep, size_t length,
 
     /* a blocked connection first: its credit means nothing */
     if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
-        ++conn->iface->counters.tx_no_credit;
-        return vmp_conn_no_room(conn);
+        return vmp_conn_no_credit(conn);
     }
 
     return vmp_post_begin(ep, length, path_p);
@@ -139,8 +138,7 @@ vmp_status_t vmp_ep_am_short_iov(vmp_ep_t *ep, uint8_t am_id,
 ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
                         void *arg)
 {
-    vmp_conn_t *conn   = ep->conn;
-    vmp_iface_t *iface = conn->iface;
+    vmp_conn_t *conn = ep->conn;
     vmp_status_t status;
     vmp_path_t *path;
     vmp_buf_t *buf;
@@ -151,8 +149,7 @@ ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
     int ret;
 
     if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
-        ++iface->counters.tx_no_credit;
-        return vmp_conn_no_room(conn);
+        return vmp_conn_no_credit(conn);
     }
 
     status = vmp_post_begin_bcopy(ep, &buf);

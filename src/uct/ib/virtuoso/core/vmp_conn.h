@@ -56,7 +56,8 @@ struct vmp_conn {
     uint8_t           is_fresh;         /**< Not looked at yet since then */
     uint8_t           is_needed;        /**< No path is up, and control knows
                                              that we wait for one */
-    uint8_t           is_refused;       /**< A send was, since no path is up */
+    uint8_t           is_refused;       /**< A send was, since no path is up,
+                                             or for want of credit */
     uint8_t           num_suspects;
     uint8_t           idle_index;       /**< Path that was probed last */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
@@ -194,6 +195,9 @@ void vmp_conn_cleanup(vmp_iface_t *iface);
 
 /** Why a blocked connection refuses: VMP_ERR_NO_RESOURCE or its failure. */
 vmp_status_t vmp_conn_refusal(vmp_conn_t *conn);
+
+/** A send has no credit. Return VMP_ERR_NO_RESOURCE. */
+vmp_status_t vmp_conn_no_credit(vmp_conn_t *conn);
 
 /** The same of a blocked endpoint. */
 vmp_status_t vmp_ep_refusal(vmp_ep_t *ep) __attribute__((cold));

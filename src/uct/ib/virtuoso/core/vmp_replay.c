@@ -232,6 +232,19 @@ static int vmp_replay_is_lost(const vmp_wr_t *wr)
            (((const vmp_tx_buf_t*)wr->buf)->iovcnt > 0);
 }
 
+/* A WR of a dead path is not sent again: its SNs are filled instead. Where a
+ * SKIP does not go inline it takes a buffer, and that of the WR may be the last
+ * one. Return 0, or -1: not now. */
+static int vmp_replay_skip(vmp_path_t *to, vmp_wr_t *wr, uint8_t num_log)
+{
+    if (wr->buf != NULL) {
+        vmp_post_buf_put(to->conn->iface, wr->buf);
+        wr->buf = NULL;
+    }
+
+    return vmp_credit_skip(to, wr->sn, num_log);
+}
+
 /* The oldest WR of a path is a message. Return 0, or -1: not now. */
 static int vmp_replay_am(vmp_path_t *path, vmp_wr_t *wr)
 {
@@ -256,7 +269,7 @@ static int vmp_replay_am(vmp_path_t *path, vmp_wr_t *wr)
     }
 
     /* it will not be delivered, but its SN has to be filled */
-    if (vmp_credit_skip(path->target, wr->sn, 0) != 0) {
+    if (vmp_replay_skip(path->target, wr, 0) != 0) {
         return -1;
     }
 
@@ -274,7 +287,7 @@ static int vmp_replay_wr(vmp_path_t *path, vmp_wr_t *wr, uint32_t packets)
 
     if (wr->kind == VMP_WR_SKIP) {
         if ((wr->sn >= conn->tx_delivered) &&
-            (vmp_credit_skip(to, wr->sn, wr->num_log) != 0)) {
+            (vmp_replay_skip(to, wr, wr->num_log) != 0)) {
             return -1;
         }
 

@@ -423,6 +423,12 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
     return vmp_watch_later(path, now, limit / 4);
 }
 
+/* Whether somebody waits though nothing is in flight */
+static int vmp_watch_is_waiting(const vmp_conn_t *conn)
+{
+    return (conn->num_waiting > 0) || conn->is_asked || conn->is_refused;
+}
+
 /* Now and then, whether those that have nothing to do still could; and the
  * peer, if we wait for nothing but its word */
 static void vmp_watch_idle(vmp_conn_t *conn, uint64_t now, unsigned moved)
@@ -431,7 +437,7 @@ static void vmp_watch_idle(vmp_conn_t *conn, uint64_t now, unsigned moved)
     vmp_path_t *path;
     unsigned i;
 
-    if (((moved == 0) && (conn->num_waiting == 0) && !conn->is_asked) ||
+    if (((moved == 0) && !vmp_watch_is_waiting(conn)) ||
         ((now - conn->idle_time) < VMP_WATCH_IDLE)) {
         return;
     }
@@ -479,6 +485,10 @@ uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
         return 0;
     }
 
+    if ((conn->up_mask != 0) && (conn->tx_sn != conn->tx_limit)) {
+        conn->is_refused = 0;
+    }
+
     for (i = 0; i < conn->num_paths; ++i) {
         path = conn->paths[i];
         if ((path != NULL) && vmp_path_is_watched(path)) {
@@ -513,7 +523,7 @@ uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
         return 0;
     }
 
-    if ((conn->num_waiting > 0) || conn->is_asked) {
+    if (vmp_watch_is_waiting(conn)) {
         next = vmp_watch_min(next, conn->idle_time + VMP_WATCH_IDLE);
     }
 
