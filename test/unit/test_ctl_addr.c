@@ -146,6 +146,35 @@ static void test_others(void)
     world_cleanup();
 }
 
+/* A CONNECT from before the move was at the door, and the answer to it is lost:
+ * who sent it goes on asking where nobody is. `both`: this side connects, too. */
+static void test_late_connect(uint64_t id, int both)
+{
+    world_init(6);
+    node_open(0, 10);
+    node_open(1, id);                   /* who is lower asks for paths */
+    world.delay_max = 1;
+    world.tap       = tap_connect;
+    first_len       = 0;
+    app_connect(0, 1);
+    world_run(5000);
+    VMP_CHECK(first_len > 0);
+    world.tap = NULL;
+    world_clear_net();
+    world.lost_type = VMP_CTL_CONNECT_ACK;
+    node_move(1, 1);
+    if (both) {
+        app_connect(1, 0);
+    }
+
+    world_inject(1, first, first_len);
+    world_run(MSEC);
+    world.lost_type = 0;
+    world_run(3 * SEC);
+    app_check_pair(0, 1, 1);
+    world_cleanup();
+}
+
 /* An answer from before the move, which was at the door all the time, does not
  * mean that the peer has heard of it */
 static void test_late_answer(void)
@@ -215,6 +244,10 @@ int main(void)
         test_move(i);
     }
     test_late();
+    test_late_connect(20, 0);
+    test_late_connect(20, 1);
+    test_late_connect(5, 0);
+    test_late_connect(5, 1);
     test_late_answer();
     test_hint(0);
     test_hint(1);

@@ -62,7 +62,7 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
         return;
     }
 
-    ctl->addr_gen++;
+    ctl->addr_gen += (ctl->addr_gen == UINT8_MAX) ? 2 : 1; /* 0: never */
     for (slot = 0; slot < ctl->num_slots; slot++) {
         if (ctl->slots[slot] != NULL) {
             vmp_ctl_addr_tell(ctl->slots[slot]);

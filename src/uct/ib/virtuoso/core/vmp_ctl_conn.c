@@ -347,8 +347,16 @@ static void go_on(vmp_ctl_conn_t *conn, uint64_t now)
 static void accept_connect(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
                            uint64_t now)
 {
+    vmp_ctl_t *ctl = conn->ctl;
+
     if (agree(conn, msg, now) < 0) {
         return;
+    }
+
+    if ((ctl->addr_gen != 0) && (conn->peer_id != ctl->params.id)) {
+        /* that may have come to an address of before, and no other one will
+         * come if the answer gets lost */
+        conn->is_moved = 1;
     }
 
     conn->answered_at = now;

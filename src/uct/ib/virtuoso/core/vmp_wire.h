@@ -104,7 +104,7 @@ typedef struct vmp_ctl_msg {
     uint8_t         ver_min;        /**< REJECT too */
     uint8_t         ver_max;
     uint8_t         num_paths;      /**< Most paths wanted; PATH_ASK too */
-    uint8_t         addr_gen;       /**< Grows, modulo 256, with new `rail`s */
+    uint8_t         addr_gen;       /**< Grows with new `rail`s, 255 to 1 */
     uint8_t         known_gen;      /**< Of the receiver's, as the sender knows
                                          it */
     uint32_t        features;
