@@ -16,11 +16,13 @@
 #define PACE_BASE  100000000ull         /* ns: transfer, messages of control */
 
 
-/* The device goes on trying: only our own timer ends that, ns */
+/* The device goes on trying (a link that flaps lets something through now and
+ * then): only our own timer ends that, ns */
 #define PACE_OWN       2000000000ull
 #define PACE_NOT_DEAD  ((1ull << FAULT_MUTE) | (1ull << FAULT_SLOW) | \
                         (1ull << FAULT_DELAY) | (1ull << FAULT_LOSS) | \
-                        (1ull << FAULT_TWICE) | (1ull << FAULT_LATE))
+                        (1ull << FAULT_TWICE) | (1ull << FAULT_LATE) | \
+                        (1ull << FAULT_FLAP))
 
 
 uint64_t pace_bound(const program_t *prog)

@@ -24,6 +24,9 @@
 #define WORLD_LONG       (8 * SEC)      /* quarantine, and what devices take */
 #define WORLD_GONE       (5 * 4)        /* peer timeouts: see vmp_ctl_idle.c */
 #define WORLD_IDLE_POLL  (10 * MSEC)    /* while it is measured */
+#define WORLD_RARELY     64             /* polls in a silence as long as all
+                                           before: paths are looked after at
+                                           each 32nd */
 
 
 world_t world;
@@ -245,13 +248,13 @@ static void host_sleep(host_t *host)
                  "to do, but may not sleep", host->index);
 }
 
-/* An application polls: often when something happens, else less and less, which
- * is as good as polling all the time */
+/* An application polls: often when something happens, else less and less, but
+ * so often that paths are looked after in time */
 static void host_poll(host_t *host)
 {
     inst_t *inst = host->inst;
     uint64_t now = sim_now();
-    uint64_t max = (now - host->active) / 8;
+    uint64_t max = (now - host->active) / WORLD_RARELY;
     unsigned count;
 
     if (world.is_timed && (max > WORLD_IDLE_POLL)) {

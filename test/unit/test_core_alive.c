@@ -289,6 +289,28 @@ static void test_spin_credit(uint64_t seed)
     alive_end();
 }
 
+/* Who was refused for want of credit and has got some waits no more: the peer
+ * is left alone */
+static void test_credit_comes(uint64_t seed)
+{
+    vmp_status_t status = VMP_OK;
+    vmp_conn_t *conn;
+
+    alive_begin("credit comes", seed);
+    conn                     = streams[0].ep.conn;
+    world_nodes[1].is_paused = 1;
+    world_until((status = stream_send(&streams[0], SEND_SHORT, 16, NULL)) ==
+                VMP_ERR_NO_RESOURCE, 10000);
+    world_run(TIMEOUT);
+    VMP_CHECK(conn->tx_sn == conn->tx_limit);
+    VMP_CHECK(vmp_conn_has_work(conn));
+    world_nodes[1].is_paused = 0;
+    world_until(conn->tx_sn != conn->tx_limit, 1000);
+    VMP_CHECK(!conn->is_refused);
+    world_until(!vmp_conn_has_work(conn), 1000);
+    alive_end();
+}
+
 /* Who waits, but not for the network, has a path that dies again and again,
  * while the others carry. That is only a wait. */
 static void test_one_dies(uint64_t seed)
@@ -396,6 +418,7 @@ static void run(uint64_t seed)
         test_computes(i);
         test_spin(i);
         test_spin_credit(i);
+        test_credit_comes(i);
         test_stopped(i, 0);
         test_stopped(i, 1);
         test_one_dies(i);

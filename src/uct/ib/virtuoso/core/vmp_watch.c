@@ -423,10 +423,12 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
     return vmp_watch_later(path, now, limit / 4);
 }
 
-/* Whether somebody waits though nothing is in flight */
+/* Whether somebody waits though nothing is in flight. A send that was refused
+ * while no path is up is control's matter. */
 static int vmp_watch_is_waiting(const vmp_conn_t *conn)
 {
-    return (conn->num_waiting > 0) || conn->is_asked || conn->is_refused;
+    return (conn->num_waiting > 0) || conn->is_asked ||
+           (conn->is_refused && (conn->up_mask != 0));
 }
 
 /* Now and then, whether those that have nothing to do still could; and the
@@ -483,10 +485,6 @@ uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
 
     if (conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED)) {
         return 0;
-    }
-
-    if ((conn->up_mask != 0) && (conn->tx_sn != conn->tx_limit)) {
-        conn->is_refused = 0;
     }
 
     for (i = 0; i < conn->num_paths; ++i) {
