@@ -516,6 +516,15 @@ static void test_gone_behind_zcopy(uint64_t seed)
     world_end();
 }
 
+/* A dead path has nothing left, and may be gone itself */
+static int path_is_empty(const vmp_conn_t *conn, unsigned index, uint32_t epoch)
+{
+    const vmp_path_t *path = conn->paths[index];
+
+    return (path == NULL) || (path->epoch != epoch) ||
+           (path->head == path->tail);
+}
+
 /* Such messages have used up the send buffers, and the reserve has gone as well:
  * what fills their places does not go inline */
 static void test_gone_without_bufs(uint64_t seed)
@@ -526,7 +535,9 @@ static void test_gone_without_bufs(uint64_t seed)
     vmp_path_t *path;
     vmp_buf_t *bufs[VMP_TX_BUFS_RESERVE * 4];
     comp_t comp = {0};
-    unsigned i;
+    unsigned index, i;
+    vmp_conn_t *conn;
+    uint32_t epoch;
 
     world_begin("gone without buffers", seed);
     world_params.num_paths       = 2;
@@ -542,9 +553,12 @@ static void test_gone_without_bufs(uint64_t seed)
 
     world_run(1000000);
     iface = world_nodes[0].iface;
-    path  = streams[0].ep.conn->tx_path;
+    conn  = streams[0].ep.conn;
+    path  = conn->tx_path;
+    index = path->index;
+    epoch = path->epoch;
     VMP_CHECK(iface->attr.max_inline == 0);
-    stream_kill_path(&streams[0], path->index, VMP_WC_RETRY_EXC);
+    stream_kill_path(&streams[0], index, VMP_WC_RETRY_EXC);
     while (stream_send(&streams[0], SEND_ZCOPY, 100, &comp) >= 0) {
         ++num;
     }
@@ -556,7 +570,7 @@ static void test_gone_without_bufs(uint64_t seed)
     }
 
     VMP_CHECK(num >= VMP_TX_BUFS_RESERVE);
-    world_until(path->head == path->tail, 1000);
+    world_until(path_is_empty(conn, index, epoch), 1000);
     for (i = 0; i < num; ++i) {
         vmp_buf_put(&iface->tx_bufs, bufs[i]);
     }
