@@ -175,6 +175,36 @@ static void test_late_connect(uint64_t id, int both)
     world_cleanup();
 }
 
+/* The same, but who is asked knows the new address: its application said so. It
+ * moves, too, before it hears more. */
+static void test_late_word(uint64_t id)
+{
+    world_init(6);
+    node_open(0, 10);
+    node_open(1, id);
+    world.delay_max = 1;
+    world.tap       = tap_connect;
+    first_len       = 0;
+    app_connect(0, 1);
+    world_run(5000);
+    VMP_CHECK(first_len > 0);
+    world.tap = NULL;
+    world_clear_net();
+    world.loss = 1000;
+    node_move(0, 0);
+    app_connect(1, 0);
+    world_run(1000);
+    world_inject(1, first, first_len);
+    world_run(MSEC);
+    node_move(1, 1);
+    world_run(10 * MSEC);
+    world.loss = 0;
+    world_run(3 * SEC);
+    app_check_pair(0, 1, 1);
+    check_repair(0);
+    world_cleanup();
+}
+
 /* An answer from before the move, which was at the door all the time, does not
  * mean that the peer has heard of it */
 static void test_late_answer(void)
@@ -248,6 +278,8 @@ int main(void)
     test_late_connect(20, 1);
     test_late_connect(5, 0);
     test_late_connect(5, 1);
+    test_late_word(20);
+    test_late_word(5);
     test_late_answer();
     test_hint(0);
     test_hint(1);

@@ -83,6 +83,20 @@ void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
     vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
 }
 
+void vmp_ctl_addr_agree(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
+{
+    vmp_rail_addr_t asked = conn->rail;
+
+    conn->rail = *rail;
+    if (conn->has_hint && !is_same(&conn->hint, rail)) {
+        return;                 /* what the application said last */
+    }
+
+    conn->has_hint = !is_same(&asked, rail) &&
+                     (conn->peer_id != conn->ctl->params.id);
+    conn->hint     = asked;
+}
+
 void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
 {
     char str[VMP_CTL_STR_MAX];

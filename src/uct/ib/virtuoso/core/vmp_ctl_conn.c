@@ -290,11 +290,10 @@ static int agree(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg, uint64_t now)
     conn->version     = min_u8(VMP_WIRE_VER_MAX, msg->ver_max);
     conn->peer_conn   = msg->src_conn;
     conn->peer_incarn = msg->src_incarn;
-    conn->rail        = msg->rail;
-    conn->has_hint    = 0;
     conn->addr_gen    = msg->addr_gen;
     conn->iface       = msg->iface;
     conn->heard       = now;
+    vmp_ctl_addr_agree(conn, &msg->rail);
     if (msg->src_incarn > conn->peer->max_incarn) {
         conn->peer->max_incarn = msg->src_incarn;
     }

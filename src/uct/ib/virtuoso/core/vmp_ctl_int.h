@@ -608,6 +608,10 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail);
 /** Tell the peer of a connection where our home rail is. */
 void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn);
 
+/** The peer says where it is when both agree on a connection. That may be from
+ * before it moved: where it was asked remains another place to ask at. */
+void vmp_ctl_addr_agree(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail);
+
 /** VMP_CMD_CONNECT: the application was told that the peer is there. */
 void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail);
 
