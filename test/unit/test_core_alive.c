@@ -289,25 +289,46 @@ static void test_spin_credit(uint64_t seed)
     alive_end();
 }
 
-/* Who was refused for want of credit and has got some waits no more: the peer
- * is left alone */
-static void test_credit_comes(uint64_t seed)
+/* Who is refused for want of buffers, since others hold them, has nothing in
+ * flight either */
+static void test_spin_bufs(uint64_t seed)
 {
     vmp_status_t status = VMP_OK;
+    unsigned num        = 0;
+    vmp_buf_pool_t *pool;
     vmp_conn_t *conn;
+    vmp_buf_t **bufs;
+    uint64_t begin;
 
-    alive_begin("credit comes", seed);
-    conn                     = streams[0].ep.conn;
-    world_nodes[1].is_paused = 1;
-    world_until((status = stream_send(&streams[0], SEND_SHORT, 16, NULL)) ==
-                VMP_ERR_NO_RESOURCE, 10000);
-    world_run(TIMEOUT);
-    VMP_CHECK(conn->tx_sn == conn->tx_limit);
-    VMP_CHECK(vmp_conn_has_work(conn));
-    world_nodes[1].is_paused = 0;
-    world_until(conn->tx_sn != conn->tx_limit, 1000);
-    VMP_CHECK(!conn->is_refused);
-    world_until(!vmp_conn_has_work(conn), 1000);
+    alive_begin("spin without buffers", seed);
+    conn = streams[0].ep.conn;
+    pool = &world_nodes[0].iface->tx_bufs;
+    world_until(!vmp_conn_has_work(conn), 10000);
+    bufs = calloc(world_params.tx_max_bufs, sizeof(*bufs));
+    VMP_CHECK(bufs != NULL);
+    while (vmp_buf_pool_has(pool, 1)) {
+        VMP_CHECK(num < world_params.tx_max_bufs);
+        bufs[num++] = vmp_buf_get(pool);
+    }
+
+    sim_nic_cut(0, 1);
+    begin = sim_now();
+    do {
+        status = stream_send(&streams[0], SEND_BCOPY, 16, NULL);
+        world_run(MSEC);
+    } while ((status == VMP_ERR_NO_RESOURCE) &&
+             ((sim_now() - begin) < 10 * TIMEOUT));
+
+    printf("  refused for %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
+    world_until(streams[0].failed, 100);
+    sim_nic_cut(0, 0);
+    while (num > 0) {
+        vmp_buf_put(pool, bufs[--num]);
+    }
+
+    free(bufs);
     alive_end();
 }
 
@@ -418,7 +439,7 @@ static void run(uint64_t seed)
         test_computes(i);
         test_spin(i);
         test_spin_credit(i);
-        test_credit_comes(i);
+        test_spin_bufs(i);
         test_stopped(i, 0);
         test_stopped(i, 1);
         test_one_dies(i);

@@ -516,18 +516,48 @@ static void test_gone_behind_zcopy(uint64_t seed)
     world_end();
 }
 
-/* A dead path has nothing left, and may be gone itself */
-static int path_is_empty(const vmp_conn_t *conn, unsigned index, uint32_t epoch)
+/* All of its paths that died have had their work done elsewhere */
+static int replay_is_over(const vmp_conn_t *conn, unsigned index,
+                          uint32_t epoch)
 {
     const vmp_path_t *path = conn->paths[index];
 
-    return (path == NULL) || (path->epoch != epoch) ||
-           (path->head == path->tail);
+    return ((path == NULL) || (path->epoch != epoch)) && (conn->replays == 0);
 }
 
 /* Such messages have used up the send buffers, and the reserve has gone as well:
  * what fills their places does not go inline */
-static void test_gone_without_bufs(uint64_t seed)
+static unsigned take_bufs(vmp_iface_t *iface, vmp_buf_t **bufs, unsigned num)
+{
+    while (vmp_buf_pool_has(&iface->tx_bufs, 1)) {
+        bufs[num++] = vmp_buf_get(&iface->tx_bufs);
+    }
+
+    return num;
+}
+
+/* A path with a SKIP that is not complete. NULL: there is none */
+static vmp_path_t *path_with_skip(const vmp_conn_t *conn)
+{
+    vmp_path_t *path;
+    uint32_t pos;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; ++i) {
+        path = conn->paths[i];
+        for (pos = (path == NULL) ? 0 : path->tail;
+             (path != NULL) && (pos != path->head); ++pos) {
+            if (path->ring[pos & path->mask].kind == VMP_WR_SKIP) {
+                return path;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+/* `again`: the path that the SKIPs go to dies as well */
+static void test_gone_without_bufs(uint64_t seed, int again)
 {
     unsigned num = 0;
     stream_t streams[2];
@@ -539,8 +569,9 @@ static void test_gone_without_bufs(uint64_t seed)
     vmp_conn_t *conn;
     uint32_t epoch;
 
-    world_begin("gone without buffers", seed);
-    world_params.num_paths       = 2;
+    world_begin(again ? "gone without buffers, twice" :
+                "gone without buffers", seed);
+    world_params.num_paths       = 2 + again;
     world_params.spread_thresh   = 4096;
     world_params.rx_window_min   = 64;
     world_params.tx_max_bufs     = VMP_TX_BUFS_RESERVE * 4;
@@ -548,7 +579,7 @@ static void test_gone_without_bufs(uint64_t seed)
     world_open(2);
     for (i = 0; i < 2; ++i) {
         stream_open(&streams[i], 0, 1);
-        stream_wait_paths(&streams[i], 2);
+        stream_wait_paths(&streams[i], 2 + again);
     }
 
     world_run(1000000);
@@ -565,12 +596,22 @@ static void test_gone_without_bufs(uint64_t seed)
 
     VMP_CHECK((num > 0) && ((path->head - path->tail) >= num));
     stream_close(&streams[0]);
-    for (num = 0; vmp_buf_pool_has(&iface->tx_bufs, 1); ++num) {
-        bufs[num] = vmp_buf_get(&iface->tx_bufs);
+    num = take_bufs(iface, bufs, 0);
+    VMP_CHECK(num >= VMP_TX_BUFS_RESERVE);
+    sim_conf.rnr_false = again ? 1000000 : 0;
+    world_until(replay_is_over(conn, index, epoch), 1000);
+    if (again) {
+        num  = take_bufs(iface, bufs, num);
+        path = path_with_skip(conn);
+        VMP_CHECK(path != NULL);
+        index = path->index;
+        epoch = path->epoch;
+        stream_kill_path(&streams[1], index, VMP_WC_RETRY_EXC);
+        world_until(replay_is_over(conn, index, epoch), 1000);
+        VMP_CHECK(path_with_skip(conn) != NULL);
+        sim_conf.rnr_false = 0;
     }
 
-    VMP_CHECK(num >= VMP_TX_BUFS_RESERVE);
-    world_until(path_is_empty(conn, index, epoch), 1000);
     for (i = 0; i < num; ++i) {
         vmp_buf_put(&iface->tx_bufs, bufs[i]);
     }
@@ -730,7 +771,8 @@ static void run(uint64_t seed, uint64_t rounds)
         test_gone_behind_put(i);
         test_gone_in_line(i);
         test_gone_behind_zcopy(i);
-        test_gone_without_bufs(i);
+        test_gone_without_bufs(i, 0);
+        test_gone_without_bufs(i, 1);
         test_gone_unposted(i);
         test_overtaken(i);
         test_false_refusal(i, VMP_WC_REM_ACCESS);

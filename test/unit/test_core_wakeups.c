@@ -122,6 +122,45 @@ static void test_wakeups(uint64_t seed)
     wakeups_end();
 }
 
+/* Who was refused and does not try again waits no more, whether or not he keeps
+ * his endpoint: the peer is left alone */
+static void test_given_up(uint64_t seed, int is_closed)
+{
+    stream_t stream;
+    uint64_t begin;
+    vmp_conn_t *conn;
+
+    world_begin(is_closed ? "given up, closed" : "given up", seed);
+    world_open(2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    conn                     = stream.ep.conn;
+    world_nodes[1].is_paused = 1;
+    world_until(stream_send(&stream, SEND_SHORT, 16, NULL) ==
+                VMP_ERR_NO_RESOURCE, 10000);
+    world_until(conn->outstanding == 0, 10000);
+    VMP_CHECK(stream_send(&stream, SEND_SHORT, 16, NULL) ==
+              VMP_ERR_NO_RESOURCE);
+    VMP_CHECK(vmp_conn_has_work(conn));
+    if (is_closed) {
+        stream_close(&stream);
+        VMP_CHECK(!vmp_conn_has_work(conn));
+    }
+
+    world_run(4 * SEC);
+    begin = world_nodes[0].wakes;
+    world_run(20 * SEC);
+    printf("  wake-ups in 20 s: %lu\n",
+           (unsigned long)(world_nodes[0].wakes - begin));
+    VMP_CHECK((world_nodes[0].wakes - begin) <= 2);
+    world_nodes[1].is_paused = 0;
+    if (!is_closed) {
+        stream_close(&stream);
+    }
+
+    world_end();
+}
+
 /* However late it is, what stands still is looked at once each time: between
  * looks the CQ is polled */
 static void test_late(uint64_t seed)
@@ -241,6 +280,8 @@ int main(void)
 
     world_sleeps = 1;
     test_wakeups(seed);
+    test_given_up(seed, 0);
+    test_given_up(seed, 1);
     test_late(seed);
     test_refused(seed);
     test_refused_held(seed);

@@ -148,11 +148,15 @@ static void test_others(void)
 
 /* A CONNECT from before the move was at the door, and the answer to it is lost:
  * who sent it goes on asking where nobody is. `both`: this side connects, too. */
-static void test_late_connect(uint64_t id, int both)
+static void test_late_connect(uint64_t id, int both, unsigned moves)
 {
     world_init(6);
     node_open(0, 10);
     node_open(1, id);                   /* who is lower asks for paths */
+    for (; moves > 0; --moves) {
+        node_move(1, 1);
+    }
+
     world.delay_max = 1;
     world.tap       = tap_connect;
     first_len       = 0;
@@ -274,10 +278,13 @@ int main(void)
         test_move(i);
     }
     test_late();
-    test_late_connect(20, 0);
-    test_late_connect(20, 1);
-    test_late_connect(5, 0);
-    test_late_connect(5, 1);
+    test_late_connect(20, 0, 0);
+    test_late_connect(20, 1, 0);
+    test_late_connect(5, 0, 0);
+    test_late_connect(5, 1, 0);
+    test_late_connect(20, 0, 254);
+    test_late_connect(20, 0, 255);      /* its generation begins anew */
+    test_late_connect(5, 1, 255);
     test_late_word(20);
     test_late_word(5);
     test_late_answer();

@@ -17,7 +17,8 @@ static inline vmp_status_t vmp_am_begin(vmp_ep_t *ep, size_t length,
 
     /* a blocked connection first: its credit means nothing */
     if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
-        return vmp_conn_no_credit(conn);
+        ++conn->iface->counters.tx_no_credit;
+        return vmp_conn_no_room(conn);
     }
 
     return vmp_post_begin(ep, length, path_p);
@@ -149,7 +150,8 @@ ssize_t vmp_ep_am_bcopy(vmp_ep_t *ep, uint8_t am_id, vmp_pack_func_t pack,
     int ret;
 
     if (vmp_unlikely((conn->tx_sn == conn->tx_limit) && !conn->block)) {
-        return vmp_conn_no_credit(conn);
+        ++conn->iface->counters.tx_no_credit;
+        return vmp_conn_no_room(conn);
     }
 
     status = vmp_post_begin_bcopy(ep, &buf);

@@ -243,13 +243,10 @@ void vmp_conn_update_tx_path(vmp_conn_t *conn)
     }
 }
 
-/* Who tries again and again waits as well */
-static void vmp_conn_refused(vmp_conn_t *conn)
+void vmp_conn_refused(vmp_conn_t *conn)
 {
-    if (!conn->is_refused) {
-        conn->is_refused = 1;
-        vmp_watch_add(conn);
-    }
+    conn->refused = VMP_CONN_REFUSED;
+    vmp_watch_add(conn);
 }
 
 vmp_status_t vmp_conn_refusal(vmp_conn_t *conn)
@@ -265,17 +262,6 @@ vmp_status_t vmp_conn_refusal(vmp_conn_t *conn)
         return conn->status;
     }
 
-    if (conn->block & VMP_BLOCK_SETUP) {
-        vmp_conn_refused(conn);
-    }
-
-    return vmp_conn_no_room(conn);
-}
-
-vmp_status_t vmp_conn_no_credit(vmp_conn_t *conn)
-{
-    ++conn->iface->counters.tx_no_credit;
-    vmp_conn_refused(conn);
     return vmp_conn_no_room(conn);
 }
 

@@ -9,10 +9,13 @@
 
 #include "vmp_iface.h"
 #include "vmp_barrier.h"
+
 #include "vmp_path.h"
 #include "vmp_watch.h"
 
-#define VMP_NO_SLOT  UINT32_MAX
+#define VMP_NO_SLOT       UINT32_MAX
+#define VMP_CONN_REFUSED  2             /* looks: it is not forgotten while
+                                           somebody tries again in between */
 
 
 /** Why a connection takes no operations now; 0: it does. */
@@ -56,8 +59,9 @@ struct vmp_conn {
     uint8_t           is_fresh;         /**< Not looked at yet since then */
     uint8_t           is_needed;        /**< No path is up, and control knows
                                              that we wait for one */
-    uint8_t           is_refused;       /**< A send was, since no path is up,
-                                             or for want of credit */
+    uint8_t           refused;          /**< A send was, with nothing in flight:
+                                             looks at idle paths until that is
+                                             forgotten */
     uint8_t           num_suspects;
     uint8_t           idle_index;       /**< Path that was probed last */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
@@ -196,8 +200,9 @@ void vmp_conn_cleanup(vmp_iface_t *iface);
 /** Why a blocked connection refuses: VMP_ERR_NO_RESOURCE or its failure. */
 vmp_status_t vmp_conn_refusal(vmp_conn_t *conn);
 
-/** A send has no credit. Return VMP_ERR_NO_RESOURCE. */
-vmp_status_t vmp_conn_no_credit(vmp_conn_t *conn);
+/** A send was refused with nothing in flight: who tries again and again waits as
+ * well, though he does not say so. */
+void vmp_conn_refused(vmp_conn_t *conn) __attribute__((cold));
 
 /** The same of a blocked endpoint. */
 vmp_status_t vmp_ep_refusal(vmp_ep_t *ep) __attribute__((cold));
@@ -260,6 +265,10 @@ static inline int vmp_ep_is_blocked(const vmp_ep_t *ep)
 static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
 {
     conn->starved_gen = conn->iface->gen;
+    if ((conn->refused < VMP_CONN_REFUSED) && (conn->outstanding == 0)) {
+        vmp_conn_refused(conn);
+    }
+
     return VMP_ERR_NO_RESOURCE;
 }
 
@@ -267,7 +276,7 @@ static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
 static inline int vmp_conn_has_work(const vmp_conn_t *conn)
 {
     return (conn->outstanding > 0) || (conn->num_waiting > 0) ||
-           conn->is_asked || conn->is_refused;
+           conn->is_asked || (conn->refused > 0);
 }
 
 /** It has something in flight, or waits: see to it that it moves. */

@@ -84,8 +84,6 @@ static inline void vmp_credit_recv(vmp_conn_t *conn, const vmp_frame_t *frame)
     /* frames overtake each other: only what is news counts */
     if ((int64_t)(limit - conn->tx_limit) > 0) {
         if (conn->tx_sn == conn->tx_limit) {
-            /* who waited for that alone does not wait any more */
-            conn->is_refused &= (conn->up_mask == 0);
             vmp_iface_changed(conn->iface);
         }
 

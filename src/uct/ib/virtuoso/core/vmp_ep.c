@@ -101,6 +101,7 @@ void vmp_ep_leave(vmp_ep_t *ep)
 
     ep->conn = NULL;
     if (--conn->num_eps == 0) {
+        conn->refused = 0;
         vmp_conn_idle(conn);
         vmp_conn_put(conn);
     }

@@ -216,7 +216,7 @@ void vmp_path_enable(vmp_path_t *path)
     vmp_stats_path_up(path);
     path->state                    = VMP_PATH_UP;
     path->pol->window              = vmp_rma_window(path);
-    conn->is_refused               = 0;
+    conn->refused                  = 0;
     conn->probe_fails[path->index] = 0;
     conn->up_mask                 |= 1ull << path->index;
     vmp_path_update_eligible(path);

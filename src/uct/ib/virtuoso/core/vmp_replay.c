@@ -381,6 +381,7 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
 {
     unsigned count = 0;
     uint32_t packets;
+    vmp_wr_t *old;
     vmp_wr_t wr;
 
     while ((path->tail != path->head) && (count < budget) &&
@@ -390,8 +391,11 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
         path->is_begun = 1;
         ++path->tail;
         if (vmp_replay_wr(path, &wr, packets) != 0) {
-            /* found to be lost, it need not be found so again */
-            path->ring[--path->tail & path->mask].refusals = wr.refusals;
+            /* found to be lost, it need not be found so again; and what it gave
+             * back is not its own any more */
+            old           = &path->ring[--path->tail & path->mask];
+            old->refusals = wr.refusals;
+            old->buf      = wr.buf;
             break;
         }
 

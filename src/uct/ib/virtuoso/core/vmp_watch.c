@@ -428,7 +428,7 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
 static int vmp_watch_is_waiting(const vmp_conn_t *conn)
 {
     return (conn->num_waiting > 0) || conn->is_asked ||
-           (conn->is_refused && (conn->up_mask != 0));
+           ((conn->refused > 0) && (conn->up_mask != 0));
 }
 
 /* Now and then, whether those that have nothing to do still could; and the
@@ -445,6 +445,10 @@ static void vmp_watch_idle(vmp_conn_t *conn, uint64_t now, unsigned moved)
     }
 
     conn->idle_time = now;
+    if ((conn->refused > 0) && (conn->up_mask != 0)) {
+        --conn->refused;        /* who still waits tries again until then */
+    }
+
     for (i = 0; (i < conn->num_paths) && (count < VMP_WATCH_PROBES); ++i) {
         conn->idle_index = (conn->idle_index + 1) % conn->num_paths;
         path             = conn->paths[conn->idle_index];
