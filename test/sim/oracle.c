@@ -454,9 +454,9 @@ static void check_fence(user_ep_t *ep, const op_t *am)
     }
 }
 
-/* Whether a message may never come, as its endpoint is gone: the memory of what
- * goes by zcopy went with it, so that it cannot be sent again if a path dies;
- * nor is then what is behind a fence */
+/* Whether a message may never come, as its endpoint is gone, and could not be
+ * told that it failed; or a put did, whose memory went with the endpoint, so that
+ * it cannot be done again if a path dies: nor is then what is behind a fence */
 static int may_be_lost(const op_t *am)
 {
     const user_ep_t *ep = am->ep;
@@ -464,8 +464,12 @@ static int may_be_lost(const op_t *am)
     const op_t *op;
     uint32_t i;
 
-    if ((am->state != OP_POSTED) || ep->is_open) {
-        return am->state == OP_ORPHAN;
+    if (am->is_lost) {
+        return 1;
+    }
+
+    if (((am->state != OP_POSTED) && (am->state != OP_ORPHAN)) || ep->is_open) {
+        return 0;
     }
 
     for (i = 0; i < inst->num_ops; ++i) {
@@ -516,7 +520,8 @@ op_t *oracle_message(inst_t *inst, uint8_t am_id, const void *data,
     op_t *am;
 
     if ((seq < ep->num_msgs) &&
-        (ep->is_cut || (ep->msgs[seq]->state == OP_ORPHAN))) {
+        (ep->is_cut || ((ep->msgs[seq]->state == OP_ORPHAN) &&
+                        may_be_lost(ep->msgs[seq])))) {
         while ((seq < ep->num_msgs) &&
                !is_message(ep->msgs[seq], data, length)) {
             ++seq;

@@ -315,9 +315,11 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
             pair_gap(ep, path, wr);
         }
     } else if (wr->kind == VMP_WR_AM) {
+        /* a local one as well: it is sent again from a copy */
         op = find_orphan(path->conn, wr);
-        if ((op != NULL) && ((op->blame += blame) >= PAIR_OWN_LOCAL)) {
-            op->state = OP_ORPHAN;
+        if ((op != NULL) && ((op->blame += PAIR_OWN_REMOTE) >= PAIR_OWN_LOCAL)) {
+            op->state   = OP_ORPHAN;
+            op->is_lost = 1;
         }
     }
 }

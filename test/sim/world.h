@@ -64,7 +64,8 @@ struct op {
     uint8_t    is_unpacked;
     uint8_t    is_checked;              /* Put: seen in memory */
     uint8_t    is_refused;              /* Tried before */
-    uint8_t    blame;                   /* AM without endpoint: its errors */
+    uint8_t    blame;                   /* AM without endpoint: its errors, */
+    uint8_t    is_lost;                 /* which were too many */
     uint64_t   since;                   /* ns: accepted */
     uint32_t   length;                  /* Bytes */
     uint32_t   seq;                     /* AM: among those of the endpoint */

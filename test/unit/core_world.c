@@ -23,6 +23,7 @@ typedef struct zcopy {
     vmp_link_t link;
     vmp_mem_t  mem;
     comp_t     *user;
+    size_t     length;
     uint8_t    data[];
 } zcopy_t;
 
@@ -388,6 +389,17 @@ static size_t stream_pack(void *dest, void *ptr)
     return arg->length;
 }
 
+void world_spoil_zcopies(void)
+{
+    vmp_link_t *link;
+    zcopy_t *zcopy;
+
+    vmp_list_for_each(link, &world_zcopies) {
+        zcopy = vmp_container_of(link, zcopy_t, link);
+        memset(zcopy->data, 0xee, zcopy->length);
+    }
+}
+
 static void zcopy_done(comp_t *comp)
 {
     zcopy_t *zcopy = comp->arg;
@@ -413,6 +425,7 @@ static vmp_status_t stream_send_zcopy(stream_t *stream, size_t length,
     zcopy->comp.on_call = zcopy_done;
     zcopy->comp.arg     = zcopy;
     zcopy->user         = comp;
+    zcopy->length       = length;
     vmp_list_add_tail(&world_zcopies, &zcopy->link);
     world_fill(zcopy->data, stream->id, stream->seq, length);
     vmp_port_mem_reg(stream->node->md, zcopy, sizeof(*zcopy) + length, 0, 0, &zcopy->mem);

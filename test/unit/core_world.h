@@ -140,6 +140,9 @@ void region_make(region_t *region, unsigned node, size_t size, int seed);
 void region_free(region_t *region);
 
 /** Fail the next operation on a path of a stream's connection */
+/** Overwrite what is sent by zcopy, as if its memory had been freed. */
+void world_spoil_zcopies(void);
+
 void stream_kill_path(stream_t *stream, unsigned path, vmp_wc_status_t status);
 
 vmp_port_qp_t *stream_qp(stream_t *stream, unsigned path);

@@ -185,6 +185,23 @@ static inline void vmp_am_keep(vmp_buf_t *buf, size_t header_length,
     memcpy(tx_buf->iov, iov, iovcnt * sizeof(*iov));
 }
 
+void vmp_am_own(vmp_buf_t *buf)
+{
+    vmp_tx_buf_t *tx_buf = (vmp_tx_buf_t*)buf;
+    char *data           = (char*)vmp_post_buf_data(buf) + VMP_FRAME_HDR_LEN +
+                           tx_buf->hdr_length;
+    unsigned i;
+
+    for (i = 0; i < tx_buf->iovcnt; ++i) {
+        if (tx_buf->iov[i].length > 0) {
+            memcpy(data, tx_buf->iov[i].buffer, tx_buf->iov[i].length);
+            data += tx_buf->iov[i].length;
+        }
+    }
+
+    tx_buf->iovcnt = 0;
+}
+
 vmp_status_t vmp_ep_am_zcopy(vmp_ep_t *ep, uint8_t am_id, const void *header,
                              size_t header_length, const vmp_iov_t *iov,
                              unsigned iovcnt, void *comp)

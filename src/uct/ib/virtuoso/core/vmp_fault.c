@@ -32,8 +32,13 @@ static int vmp_fault_is_own(vmp_wr_t *wr, vmp_wc_status_t status)
     case VMP_WC_FLUSHED:
         return 0;
     case VMP_WC_LOC_ERR:
-        wr->refusals = VMP_WR_FAILED;
-        return 1;
+        if ((wr->kind != VMP_WR_AM) || (wr->ep != NULL)) {
+            wr->refusals = VMP_WR_FAILED;
+            return 1;
+        }
+
+        /* its memory has gone with its endpoint, but we have a copy */
+        /* fall through */
     case VMP_WC_REM_ACCESS:
     case VMP_WC_REM_INV_REQ:
     case VMP_WC_REM_OP:

@@ -195,6 +195,13 @@ static inline uint32_t vmp_post_rkey(const vmp_path_t *path,
                      path->remote_rail : 0];
 }
 
+/**
+ * The endpoint of a message goes, and with it, maybe, the memory that it is sent
+ * from: what is sent once more is sent from its buffer. The device goes on
+ * reading where it was told to.
+ */
+void vmp_am_own(vmp_buf_t *buf);
+
 /** Data of a send buffer */
 static inline void *vmp_post_buf_data(vmp_buf_t *buf)
 {

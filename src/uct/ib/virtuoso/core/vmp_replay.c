@@ -224,12 +224,8 @@ static void vmp_replay_chunk(vmp_path_t *to, const vmp_wr_t *wr, uint32_t done)
 /* Whether it needs memory that may have gone with its endpoint */
 static int vmp_replay_is_lost(const vmp_wr_t *wr)
 {
-    if (vmp_wr_is_chunk(wr->kind)) {
-        return ((const vmp_op_t*)wr->comp)->ep == NULL;
-    }
-
-    return (wr->kind == VMP_WR_AM) && (wr->ep == NULL) &&
-           (((const vmp_tx_buf_t*)wr->buf)->iovcnt > 0);
+    return vmp_wr_is_chunk(wr->kind) &&
+           (((const vmp_op_t*)wr->comp)->ep == NULL);
 }
 
 /* A WR of a dead path is not sent again: its SNs are filled instead. Where a
@@ -249,7 +245,6 @@ static int vmp_replay_skip(vmp_path_t *to, vmp_wr_t *wr, uint8_t num_log)
 static int vmp_replay_am(vmp_path_t *path, vmp_wr_t *wr)
 {
     vmp_conn_t *conn = path->conn;
-    int is_refused   = (wr->refusals == VMP_WR_FAILED);
 
     if (wr->sn < conn->tx_delivered) {
         ++conn->done_gone;
@@ -257,13 +252,7 @@ static int vmp_replay_am(vmp_path_t *path, vmp_wr_t *wr)
         return 0;
     }
 
-    if (!is_refused && vmp_replay_is_lost(wr)) {
-        vmp_fault_lose(path, path->tail - 1);
-        wr->refusals = VMP_WR_FAILED;
-        is_refused   = 1;
-    }
-
-    if (!is_refused) {
+    if (wr->refusals != VMP_WR_FAILED) {
         vmp_replay_message(path->target, wr);
         return 0;
     }
@@ -381,7 +370,6 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
 {
     unsigned count = 0;
     uint32_t packets;
-    vmp_wr_t *old;
     vmp_wr_t wr;
 
     while ((path->tail != path->head) && (count < budget) &&
@@ -391,11 +379,8 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
         path->is_begun = 1;
         ++path->tail;
         if (vmp_replay_wr(path, &wr, packets) != 0) {
-            /* found to be lost, it need not be found so again; and what it gave
-             * back is not its own any more */
-            old           = &path->ring[--path->tail & path->mask];
-            old->refusals = wr.refusals;
-            old->buf      = wr.buf;
+            /* what it gave back is not its own any more */
+            path->ring[--path->tail & path->mask].buf = wr.buf;
             break;
         }
 

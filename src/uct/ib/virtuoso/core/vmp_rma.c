@@ -436,6 +436,9 @@ void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
         } else if (wr->ep == ep) {
             wr->ep   = NULL;
             wr->comp = gone;
+            if ((wr->kind == VMP_WR_AM) && (wr->buf != NULL)) {
+                vmp_am_own(wr->buf);
+            }
         }
     }
 }
