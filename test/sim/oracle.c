@@ -291,10 +291,12 @@ void oracle_closed(user_ep_t *ep)
         if (op->buf != NULL) {
             op->buf->next = inst->orphans;
             inst->orphans = op->buf;
+            op->orphan    = op->buf;
             op->buf       = NULL;
         }
     }
 
+    pair_closed(inst);
     while ((op = ep->queue) != NULL) {
         ep->queue = op->next;
         op->state = OP_FAILED;
@@ -472,7 +474,7 @@ static int may_be_lost(const op_t *am)
         return 0;
     }
 
-    for (i = 0; i < inst->num_ops; ++i) {
+    for (i = 0; (i < inst->num_ops) && world.prog->is_faulty; ++i) {
         op = inst->ops[i];
         if (op->posted > am->posted) {
             break;

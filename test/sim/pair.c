@@ -12,6 +12,7 @@
 #include "port/sim/sim.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * What befell each pair of hosts, and what may follow from it: which endpoints
@@ -243,8 +244,8 @@ int pair_may_fail(const user_ep_t *ep)
     return pair->may_fail;
 }
 
-/* The message of an endpoint that is gone, by its SN; or NULL */
-static op_t *find_orphan(const vmp_conn_t *conn, const vmp_wr_t *wr)
+/* A message, by its SN; or NULL */
+static op_t *find_message(const vmp_conn_t *conn, const vmp_wr_t *wr)
 {
     unsigned i;
     op_t *op;
@@ -252,7 +253,7 @@ static op_t *find_orphan(const vmp_conn_t *conn, const vmp_wr_t *wr)
     for (i = 0; i < world.num_ops; ++i) {
         op = world.ops[i];
         if ((op->type >= ACT_AM_SHORT) && (op->type <= ACT_AM_ZCOPY) &&
-            !op->ep->is_open && (op->ep->inst->iface == conn->iface) &&
+            (op->ep->inst->iface == conn->iface) &&
             (op->peer_conn == conn->peer_conn) &&
             (op->peer_incarn == conn->peer_incarn) &&
             (op->sn == (uint32_t)wr->sn)) {
@@ -261,6 +262,47 @@ static op_t *find_orphan(const vmp_conn_t *conn, const vmp_wr_t *wr)
     }
 
     return NULL;
+}
+
+/* The memory of messages whose endpoints are gone goes as well, where the device
+ * does not read it any more */
+static void pair_spoil(const vmp_path_t *path)
+{
+    const vmp_wr_t *wr;
+    uint32_t pos;
+    op_t *op;
+
+    for (pos = path->tail; pos != path->head; ++pos) {
+        wr = &path->ring[pos & path->mask];
+        op = ((wr->kind == VMP_WR_AM) && (wr->ep == NULL)) ?
+             find_message(path->conn, wr) : NULL;
+        if ((op != NULL) && (op->orphan != NULL)) {
+            memset(op->orphan->data, WORLD_SPOILT, op->orphan->size);
+        }
+    }
+}
+
+void pair_closed(const inst_t *inst)
+{
+    const vmp_conn_t *conn;
+    const vmp_path_t *path;
+    const vmp_link_t *link;
+    unsigned i;
+
+    vmp_list_for_each(link, &inst->iface->all) {
+        conn = vmp_container_of(link, vmp_conn_t, all);
+        for (i = 0; i < conn->num_paths; ++i) {
+            path = conn->paths[i];
+            if ((path != NULL) &&
+                (sim_qp(path->qp)->state == SIM_QP_ERR)) {
+                pair_spoil(path);
+            }
+        }
+    }
+
+    vmp_list_for_each(link, &inst->iface->replaying) {
+        pair_spoil(vmp_container_of(link, vmp_path_t, draining));
+    }
 }
 
 static int pair_is_of(const vmp_wr_t *wr, const user_ep_t *ep)
@@ -299,6 +341,10 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
     op_t *op;
 
     (void)arg;
+    if (path != NULL) {
+        pair_spoil(path);
+    }
+
     if ((path == NULL) || (status < VMP_WC_LOC_ERR) ||
         (status > VMP_WC_REM_OP)) {
         return;
@@ -314,13 +360,15 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
         if (ep->blame >= PAIR_OWN_LOCAL) {
             pair_gap(ep, path, wr);
         }
-    } else if (wr->kind == VMP_WR_AM) {
-        /* a local one as well: it is sent again from a copy */
-        op = find_orphan(path->conn, wr);
-        if ((op != NULL) && ((op->blame += PAIR_OWN_REMOTE) >= PAIR_OWN_LOCAL)) {
-            op->state   = OP_ORPHAN;
-            op->is_lost = 1;
-        }
+    }
+
+    /* a local one as well, if the endpoint is gone when the core hears of it: it
+     * is sent again from a copy */
+    op = (wr->kind == VMP_WR_AM) ? find_message(path->conn, wr) : NULL;
+    if ((op != NULL) && ((op->blame += PAIR_OWN_REMOTE) >= PAIR_OWN_LOCAL) &&
+        !op->ep->is_open) {
+        op->state   = OP_ORPHAN;
+        op->is_lost = 1;
     }
 }
 

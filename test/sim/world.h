@@ -14,6 +14,7 @@
 
 #define WORLD_MAX_TAG   255             /* see user_ep_t */
 #define WORLD_POISON    0xdb
+#define WORLD_SPOILT    0xbd
 #define WORLD_CANARY    16              /* bytes around a buffer */
 #define WORLD_IDS_LEN   8               /* bytes */
 #define WORLD_MAX_FAULTY 8              /* hosts, with accidents by name */
@@ -64,8 +65,10 @@ struct op {
     uint8_t    is_unpacked;
     uint8_t    is_checked;              /* Put: seen in memory */
     uint8_t    is_refused;              /* Tried before */
-    uint8_t    blame;                   /* AM without endpoint: its errors, */
-    uint8_t    is_lost;                 /* which were too many */
+    uint8_t    blame;                   /* AM: its errors, */
+    uint8_t    is_lost;                 /* which were too many, and nobody was
+                                           there to be told */
+    struct buf *orphan;                 /* Its buffer, if its endpoint is gone */
     uint64_t   since;                   /* ns: accepted */
     uint32_t   length;                  /* Bytes */
     uint32_t   seq;                     /* AM: among those of the endpoint */
@@ -314,6 +317,9 @@ int pair_excuses(pair_t *pair, const char *rule);
 
 /** R5, R8: whether an endpoint may be lost. */
 int pair_may_fail(const user_ep_t *ep);
+
+/** An endpoint was destroyed. */
+void pair_closed(const inst_t *inst);
 
 /** sim_conf_t.failed */
 void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,

@@ -332,6 +332,87 @@ static void test_spin_bufs(uint64_t seed)
     alive_end();
 }
 
+/* Who tried, or waited, during an outage and does not any more has no need of the
+ * peer, which is idle and keeps its endpoint */
+static void test_tried_once(uint64_t seed, int waits)
+{
+    vmp_conn_t *conn;
+
+    alive_begin(waits ? "waited in an outage" : "tried in an outage", seed);
+    conn = streams[0].ep.conn;
+    sim_nic_cut(0, 1);
+    vmp_path_probe_all(conn);
+    world_wake();
+    world_until(conn->up_mask == 0, 10000);
+    VMP_CHECK(!vmp_conn_has_work(conn) && !conn->is_needed);
+    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) ==
+              VMP_ERR_NO_RESOURCE);
+    if (waits) {
+        streams[0].keep_waiting = 1;
+        vmp_ep_wait_ready(&streams[0].ep);
+    }
+
+    world_wake();
+    world_run(100 * MSEC);
+    VMP_CHECK(conn->is_needed);
+    if (waits) {
+        vmp_ep_cancel_wait(&streams[0].ep);
+    } else {
+        stream_close(&streams[0]);
+    }
+
+    VMP_CHECK(!conn->is_needed);
+    world_run(5 * TIMEOUT);
+    sim_nic_cut(0, 0);
+    world_run(5 * TIMEOUT);
+    VMP_CHECK(!streams[0].failed && !streams[1].failed);
+    if (waits) {
+        alive_end();
+    } else {
+        stream_close(&streams[1]);
+        world_end();
+    }
+}
+
+/* An operation that was taken, but waits for CQ slots that others hold, has
+ * nothing in flight either */
+static void test_unposted(uint64_t seed)
+{
+    vmp_rail_t *rail;
+    uint32_t avail;
+    uint64_t begin;
+    comp_t comp = {0};
+    vmp_iov_t iov;
+    work_t work;
+
+    alive_begin("taken, not posted", seed);
+    work_make(&work);
+    world_until(!vmp_conn_has_work(streams[0].ep.conn), 10000);
+    rail            = &world_nodes[0].iface->rails[0];
+    avail           = rail->cq_avail - rail->cq_reserve;
+    rail->cq_avail -= avail;
+    iov             = (vmp_iov_t){work.local.data, REGION, &work.local.mem};
+    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1,
+                               (uintptr_t)work.remote.data, &work.remote.rkey,
+                               &comp) == VMP_INPROGRESS);
+    VMP_CHECK(streams[0].ep.conn->busy_mask == 0);
+    sim_nic_cut(0, 1);
+    begin = sim_now();
+    world_wake();
+    while (!streams[0].failed && ((sim_now() - begin) < 10 * TIMEOUT)) {
+        world_run(20 * MSEC);
+    }
+
+    printf("  failed after %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(streams[0].status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
+    VMP_CHECK(comp.calls == 1);
+    rail->cq_avail += avail;
+    sim_nic_cut(0, 0);
+    work_free(&work);
+    alive_end();
+}
+
 /* Who waits, but not for the network, has a path that dies again and again,
  * while the others carry. That is only a wait. */
 static void test_one_dies(uint64_t seed)
@@ -440,6 +521,9 @@ static void run(uint64_t seed)
         test_spin(i);
         test_spin_credit(i);
         test_spin_bufs(i);
+        test_tried_once(i, 0);
+        test_tried_once(i, 1);
+        test_unposted(i);
         test_stopped(i, 0);
         test_stopped(i, 1);
         test_one_dies(i);

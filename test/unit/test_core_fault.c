@@ -14,6 +14,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 
 typedef enum fault {
@@ -517,6 +518,39 @@ static void test_gone_zcopy(uint64_t seed, vmp_wc_status_t status)
     world_end();
 }
 
+/* What the device has refused to read nobody else reads either: the program may
+ * know why */
+static void test_gone_unmapped(uint64_t seed)
+{
+    size_t size = 1 << 16;
+    stream_t streams[2];
+    comp_t comp = {0};
+    vmp_mem_t mem;
+    vmp_iov_t iov;
+    void *data;
+
+    begin_in_line("gone with memory", seed, streams, 2);
+    stream_kill_path(&streams[0], streams[0].ep.conn->tx_path->index,
+                     VMP_WC_LOC_ERR);
+    data = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    VMP_CHECK(data != MAP_FAILED);
+    VMP_CHECK(vmp_port_mem_reg(world_nodes[0].md, data, size, 0, 0, &mem) ==
+              VMP_OK);
+    iov = (vmp_iov_t){data, 400, &mem};
+    VMP_CHECK(vmp_ep_am_zcopy(&streams[0].ep, 0, &comp, 8, &iov, 1, &comp) ==
+              VMP_INPROGRESS);
+    world_until(streams[0].ep.fault != VMP_OK, 1000);
+    VMP_CHECK(!streams[0].failed && (comp.calls == 0));
+    vmp_port_mem_dereg(&mem);
+    munmap(data, size);
+    stream_close(&streams[0]);
+    world_until(stream_send(&streams[1], SEND_SHORT, 16, NULL) == VMP_OK, 1000);
+    world_until(world_nodes[1].next_seq[streams[1].id] == 1, 1000);
+    stream_close(&streams[1]);
+    world_end();
+}
+
 /* All of its paths that died have had their work done elsewhere */
 static int replay_is_over(const vmp_conn_t *conn, unsigned index,
                           uint32_t epoch)
@@ -778,6 +812,7 @@ static void run(uint64_t seed, uint64_t rounds)
         test_gone_in_line(i);
         test_gone_zcopy(i, VMP_WC_RETRY_EXC);
         test_gone_zcopy(i, VMP_WC_LOC_ERR);
+        test_gone_unmapped(i);
         test_gone_without_bufs(i, 0);
         test_gone_without_bufs(i, 1);
         test_gone_unposted(i);

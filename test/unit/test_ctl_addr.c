@@ -9,6 +9,7 @@
  */
 
 #include "ctl_world.h"
+#include "core/vmp_ctl_int.h"
 
 #include <string.h>
 
@@ -270,6 +271,82 @@ static void test_hint(unsigned n)
     world_cleanup();
 }
 
+static const vmp_ctl_conn_t *conn_of(unsigned n)
+{
+    const vmp_ctl_t *ctl = world.nodes[n].ctl;
+
+    return ctl->slots[app_slot(n, 1 - n)];
+}
+
+/* What the application says last counts, until the peer has shown where it is:
+ * nobody goes on asking elsewhere */
+static void test_last_word(unsigned back)
+{
+    vmp_rail_addr_t addr;
+
+    world_init(8);
+    node_open(0, 10);
+    node_open(1, 20);
+    world.delay_max = 1;
+    world.tap       = tap_connect;
+    first_len       = 0;
+    app_connect(0, 1);
+    world_run(5000);
+    VMP_CHECK(first_len > 0);
+    world.tap = NULL;
+    world_clear_net();
+    world.loss = 1000;
+    addr       = world.nodes[0].addr;
+    if (!back) {
+        world.nodes[0].addr.gid[12]++;
+    }
+
+    app_connect(1, 0);
+    world_run(1000);
+    world.nodes[0].addr = addr;
+    world.nodes[0].addr.gid[12] += back;
+    app_connect(1, 0);
+    world_run(1000);
+    world.nodes[0].addr = addr;
+    VMP_CHECK(conn_of(1)->has_hint);
+    if (back) {
+        app_connect(1, 0);
+        world_run(1000);
+        VMP_CHECK(!conn_of(1)->has_hint);
+    }
+
+    world_inject(1, first, first_len);
+    world_run(1000);
+    VMP_CHECK(!conn_of(1)->has_hint);
+    world.loss = 0;
+    world_run(3 * SEC);
+    app_check_pair(0, 1, 1);
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    VMP_CHECK(!conn_of(0)->has_hint && !conn_of(1)->has_hint);
+    world_cleanup();
+}
+
+/* The application's word was old, the peer's right */
+static void test_old_word(void)
+{
+    vmp_rail_addr_t addr;
+
+    world_init(9);
+    node_open(0, 10);
+    node_open(1, 20);
+    addr = world.nodes[0].addr;
+    world.nodes[0].addr.gid[12]++;
+    app_connect(1, 0);
+    world_run(1000);
+    world.nodes[0].addr = addr;
+    app_connect(0, 1);
+    world_run(3 * SEC);
+    app_check_pair(0, 1, 1);
+    VMP_CHECK(!conn_of(0)->has_hint && !conn_of(1)->has_hint);
+    world_cleanup();
+}
+
 int main(void)
 {
     unsigned i;
@@ -290,6 +367,9 @@ int main(void)
     test_late_answer();
     test_hint(0);
     test_hint(1);
+    test_last_word(0);
+    test_last_word(1);
+    test_old_word();
     test_others();
 
     printf("test_ctl_addr: ok\n");

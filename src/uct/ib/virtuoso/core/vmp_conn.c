@@ -496,14 +496,17 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
 
 void vmp_conn_check_need(vmp_conn_t *conn)
 {
-    vmp_cmd_t cmd = {
-        .type   = VMP_CMD_NEED,
+    uint8_t is_needed = vmp_conn_has_work(conn);
+    vmp_cmd_t cmd     = {
+        .type   = is_needed ? VMP_CMD_NEED : VMP_CMD_NO_NEED,
         .slot   = conn->slot,
         .incarn = conn->incarn
     };
 
-    if ((conn->up_mask == 0) && !conn->is_needed && (conn->num_paths > 0) &&
-        vmp_conn_has_work(conn)) {
-        conn->is_needed = (vmp_iface_command(conn->iface, &cmd) == 0);
+    if ((conn->up_mask == 0) && (conn->is_needed != is_needed) &&
+        (conn->num_paths > 0) &&
+        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) &&
+        (vmp_iface_command(conn->iface, &cmd) == 0)) {
+        conn->is_needed = is_needed;
     }
 }

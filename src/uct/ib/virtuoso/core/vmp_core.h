@@ -188,7 +188,8 @@ vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
 /** End an endpoint. Its flushes under way call back with VMP_ERR_CANCELED, from
  *  within; no other operation of its does, then or later, since the device may
  *  still use their buffers: what was posted runs to its end, what was not is
- *  dropped. Messages in flight are copied, and come also when a path dies. The connection stays for others and for the next endpoint to this
+ *  dropped. Messages in flight are copied, and come also when a path dies:
+ *  what they are sent from has to be there still. The connection stays for others and for the next endpoint to this
  *  peer. */
 void vmp_ep_destroy(vmp_ep_t *ep);
 

@@ -322,6 +322,9 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     case VMP_CMD_NEED:
         vmp_ctl_conn_need(conn, now);
         break;
+    case VMP_CMD_NO_NEED:
+        conn->is_needed = 0;
+        break;
     case VMP_CMD_IDLE:
         vmp_ctl_conn_idle(conn);
         break;

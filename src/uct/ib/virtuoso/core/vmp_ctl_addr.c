@@ -73,7 +73,12 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
 /* Both may be old, so it is asked at both */
 void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
 {
-    if ((conn->peer_id == conn->ctl->params.id) || is_same(rail, &conn->rail)) {
+    if (conn->peer_id == conn->ctl->params.id) {
+        return;
+    }
+
+    if (is_same(rail, &conn->rail)) {
+        conn->has_hint = 0;     /* the last word counts */
         return;
     }
 
@@ -88,8 +93,9 @@ void vmp_ctl_addr_agree(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
     vmp_rail_addr_t asked = conn->rail;
 
     conn->rail = *rail;
-    if (conn->has_hint && !is_same(&conn->hint, rail)) {
-        return;                 /* what the application said last */
+    if (conn->has_hint) {       /* what the application said last */
+        conn->has_hint = !is_same(&conn->hint, rail);
+        return;
     }
 
     conn->has_hint = !is_same(&asked, rail) &&

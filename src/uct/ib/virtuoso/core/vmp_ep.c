@@ -102,6 +102,7 @@ void vmp_ep_leave(vmp_ep_t *ep)
     ep->conn = NULL;
     if (--conn->num_eps == 0) {
         conn->refused = 0;
+        vmp_conn_check_need(conn);
         vmp_conn_idle(conn);
         vmp_conn_put(conn);
     }
@@ -288,6 +289,8 @@ void vmp_ep_cancel_wait(vmp_ep_t *ep)
 
     if (ep->is_waiting) {
         vmp_ep_ready_end(iface, ep);
+        ep->conn->refused = 0;
+        vmp_conn_check_need(ep->conn);
     }
 }
 

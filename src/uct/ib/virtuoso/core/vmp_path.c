@@ -390,8 +390,8 @@ void vmp_path_fence_off(vmp_path_t *path)
     }
 
     if ((conn->up_mask == 0) && ((conn->outstanding > 0) || conn->is_asked)) {
-        cmd.type = VMP_CMD_NEED;
-        vmp_iface_command(conn->iface, &cmd);
+        cmd.type        = VMP_CMD_NEED;
+        conn->is_needed = (vmp_iface_command(conn->iface, &cmd) == 0);
     }
 
     /* if it is the peer that is dead, all find out at the same time */

@@ -82,6 +82,7 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
     op->barrier = vmp_conn_start(conn);
     vmp_list_add_tail(&conn->ops, &op->link);
     ++conn->num_ops;
+    vmp_watch_add(conn);        /* also if others hold what it needs */
     if (conn->ops.next == &op->link) {
         /* first in the queue: fill the windows now */
         vmp_rma_conn_post(conn, VMP_RMA_ALL);

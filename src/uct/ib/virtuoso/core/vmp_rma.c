@@ -420,7 +420,11 @@ void vmp_rma_abort(vmp_conn_t *conn, const vmp_ep_t *ep, vmp_status_t status)
 
 void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
 {
-    void *gone = (void*)path->conn->iface->num_gone;
+    const vmp_conn_t *conn = path->conn;
+    void *gone             = (void*)conn->iface->num_gone;
+    int is_lost            = conn->is_doomed ||
+                             (conn->block & (VMP_BLOCK_FAILED |
+                                             VMP_BLOCK_CLOSED));
     uint32_t pos;
     vmp_op_t *op;
     vmp_wr_t *wr;
@@ -436,7 +440,8 @@ void vmp_rma_purge_ring(vmp_path_t *path, const vmp_ep_t *ep)
         } else if (wr->ep == ep) {
             wr->ep   = NULL;
             wr->comp = gone;
-            if ((wr->kind == VMP_WR_AM) && (wr->buf != NULL)) {
+            if ((wr->kind == VMP_WR_AM) && !is_lost &&
+                (wr->refusals != VMP_WR_FAILED)) {
                 vmp_am_own(wr->buf);
             }
         }

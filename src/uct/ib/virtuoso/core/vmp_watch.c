@@ -423,11 +423,13 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
     return vmp_watch_later(path, now, limit / 4);
 }
 
-/* Whether somebody waits though nothing is in flight. A send that was refused
- * while no path is up is control's matter. */
+/* Whether somebody waits though nothing is in flight, be it for what others
+ * hold. A send that was refused while no path is up is control's matter. */
 static int vmp_watch_is_waiting(const vmp_conn_t *conn)
 {
     return (conn->num_waiting > 0) || conn->is_asked ||
+           ((conn->outstanding > 0) && (conn->busy_mask == 0) &&
+            (conn->replays == 0)) ||
            ((conn->refused > 0) && (conn->up_mask != 0));
 }
 
