@@ -336,6 +336,7 @@ interrupt_up()
     as_job "$VMPLAB" up --suite "$SUITE"
     sleep "$1"
     interrupt_job
+    [ "$code" = 130 ] || sed 's/^/  up: /' "$OUT/job"
     check "Ctrl-C of up after $1 s gives 130" is $code 130
     check "and leaves nothing" is "$(leftovers)" "$before"
 }
