@@ -291,12 +291,14 @@ void oracle_closed(user_ep_t *ep)
         if (op->buf != NULL) {
             op->buf->next = inst->orphans;
             inst->orphans = op->buf;
-            op->orphan    = op->buf;
-            op->buf       = NULL;
+            if (op->type == ACT_AM_ZCOPY) {
+                spoil_add(op, op->buf);
+            }
+
+            op->buf = NULL;
         }
     }
 
-    pair_closed(inst);
     while ((op = ep->queue) != NULL) {
         ep->queue = op->next;
         op->state = OP_FAILED;

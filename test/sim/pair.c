@@ -12,7 +12,6 @@
 #include "port/sim/sim.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /*
  * What befell each pair of hosts, and what may follow from it: which endpoints
@@ -264,47 +263,6 @@ static op_t *find_message(const vmp_conn_t *conn, const vmp_wr_t *wr)
     return NULL;
 }
 
-/* The memory of messages whose endpoints are gone goes as well, where the device
- * does not read it any more */
-static void pair_spoil(const vmp_path_t *path)
-{
-    const vmp_wr_t *wr;
-    uint32_t pos;
-    op_t *op;
-
-    for (pos = path->tail; pos != path->head; ++pos) {
-        wr = &path->ring[pos & path->mask];
-        op = ((wr->kind == VMP_WR_AM) && (wr->ep == NULL)) ?
-             find_message(path->conn, wr) : NULL;
-        if ((op != NULL) && (op->orphan != NULL)) {
-            memset(op->orphan->data, WORLD_SPOILT, op->orphan->size);
-        }
-    }
-}
-
-void pair_closed(const inst_t *inst)
-{
-    const vmp_conn_t *conn;
-    const vmp_path_t *path;
-    const vmp_link_t *link;
-    unsigned i;
-
-    vmp_list_for_each(link, &inst->iface->all) {
-        conn = vmp_container_of(link, vmp_conn_t, all);
-        for (i = 0; i < conn->num_paths; ++i) {
-            path = conn->paths[i];
-            if ((path != NULL) &&
-                (sim_qp(path->qp)->state == SIM_QP_ERR)) {
-                pair_spoil(path);
-            }
-        }
-    }
-
-    vmp_list_for_each(link, &inst->iface->replaying) {
-        pair_spoil(vmp_container_of(link, vmp_path_t, draining));
-    }
-}
-
 static int pair_is_of(const vmp_wr_t *wr, const user_ep_t *ep)
 {
     return (wr->kind == VMP_WR_AM) && ((const user_ep_t*)wr->ep == ep);
@@ -341,10 +299,6 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
     op_t *op;
 
     (void)arg;
-    if (path != NULL) {
-        pair_spoil(path);
-    }
-
     if ((path == NULL) || (status < VMP_WC_LOC_ERR) ||
         (status > VMP_WC_REM_OP)) {
         return;

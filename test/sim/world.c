@@ -269,6 +269,7 @@ static void host_poll(host_t *host)
 
     count = vmp_iface_progress(inst->iface);
     inspect_inst(inst);
+    spoil_look(inst);
     pace_look(inst);
     app_turn(inst);
     if (count > 0) {

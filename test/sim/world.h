@@ -53,7 +53,7 @@ typedef enum op_state {
 
 /** An operation of an application: also fences and flushes */
 struct op {
-    op_t       *next;                   /* Queued on the endpoint */
+    op_t       *next;                   /* Queued on the endpoint, or orphan */
     user_ep_t  *ep;
     uint32_t   id;
     uint32_t   arg;
@@ -68,7 +68,7 @@ struct op {
     uint8_t    blame;                   /* AM: its errors, */
     uint8_t    is_lost;                 /* which were too many, and nobody was
                                            there to be told */
-    struct buf *orphan;                 /* Its buffer, if its endpoint is gone */
+    buf_t      *orphan;                 /* Its buffer, if its endpoint is gone */
     uint64_t   since;                   /* ns: accepted */
     uint32_t   length;                  /* Bytes */
     uint32_t   seq;                     /* AM: among those of the endpoint */
@@ -148,6 +148,7 @@ struct inst {
     kept_t           *kept;
     unsigned         num_kept;
     buf_t            *orphans;          /* Theirs until the interface closes */
+    op_t             *spoiling;         /* Messages among these, see spoil.c */
     unsigned         num_polls;
 };
 
@@ -318,8 +319,12 @@ int pair_excuses(pair_t *pair, const char *rule);
 /** R5, R8: whether an endpoint may be lost. */
 int pair_may_fail(const user_ep_t *ep);
 
-/** An endpoint was destroyed. */
-void pair_closed(const inst_t *inst);
+/** The endpoint of a message by zcopy is gone; its buffer stays as long as the
+ *  interface. */
+void spoil_add(op_t *op, buf_t *buf);
+
+/** An interface has made progress. */
+void spoil_look(inst_t *inst);
 
 /** sim_conf_t.failed */
 void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
