@@ -332,30 +332,122 @@ static void test_spin_bufs(uint64_t seed)
     alive_end();
 }
 
-/* Who tried, or waited, during an outage and does not any more has no need of the
- * peer, which is idle and keeps its endpoint */
-static void test_tried_once(uint64_t seed, int waits)
-{
-    vmp_conn_t *conn;
+typedef enum how {
+    TRIES,
+    WAITS,
+    CHECKS
+} how_t;
 
-    alive_begin(waits ? "waited in an outage" : "tried in an outage", seed);
-    conn = streams[0].ep.conn;
+static void outage_begin(vmp_conn_t *conn)
+{
     sim_nic_cut(0, 1);
     vmp_path_probe_all(conn);
     world_wake();
     world_until(conn->up_mask == 0, 10000);
-    VMP_CHECK(!vmp_conn_has_work(conn) && !conn->is_needed);
-    VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) ==
-              VMP_ERR_NO_RESOURCE);
-    if (waits) {
+}
+
+static void wait_and_cancel(stream_t *stream, uint64_t ns)
+{
+    stream->keep_waiting = 1;
+    vmp_ep_wait_ready(&stream->ep);
+    world_wake();
+    world_run(ns);
+    vmp_ep_cancel_wait(&stream->ep);
+    world_wake();
+}
+
+/* One spins, or waits, and the peer is dead; another one waits now and then, and
+ * gives up. That is nothing to the first one. */
+static void test_other_gives_up(uint64_t seed, int spins)
+{
+    stream_t other;
+    vmp_conn_t *conn;
+    uint64_t begin;
+
+    alive_begin(spins ? "spins, another gives up" : "another gives up", seed);
+    conn = streams[0].ep.conn;
+    stream_open(&other, 0, 1);
+    stream_wait_paths(&other, 4);
+    outage_begin(conn);
+    begin = sim_now();
+    stream_send(&streams[0], SEND_BCOPY, 16, NULL);
+    while (!streams[0].failed && ((sim_now() - begin) < 10 * TIMEOUT)) {
+        wait_and_cancel(&other, MSEC);
+        for (unsigned i = 0; (i < 50) && !streams[0].failed; ++i) {
+            if (spins) {
+                stream_send(&streams[0], SEND_BCOPY, 16, NULL);
+            }
+
+            world_run(TIMEOUT / 100);
+        }
+    }
+
+    printf("  failed after %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(streams[0].status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
+    sim_nic_cut(0, 0);
+    world_run(TIMEOUT);
+    stream_close(&other);
+    alive_end();
+}
+
+/* Both wait and give up again and again, faster than control repeats itself: when
+ * the network is back, paths come up */
+static void test_give_up_often(uint64_t seed)
+{
+    uint64_t begin;
+    vmp_conn_t *conn;
+    unsigned i;
+
+    alive_begin("give up often", seed);
+    conn = streams[0].ep.conn;
+    outage_begin(conn);
+    world_run(TIMEOUT / 4);
+    begin = sim_now();
+    while ((conn->up_mask == 0) && ((sim_now() - begin) < 4 * TIMEOUT)) {
+        if ((sim_now() - begin) > (TIMEOUT / 8)) {
+            sim_nic_cut(0, 0);
+        }
+
+        for (i = 0; i < 2; ++i) {
+            VMP_CHECK(!streams[i].failed);
+            wait_and_cancel(&streams[i], 100000);
+        }
+    }
+
+    VMP_CHECK(conn->up_mask != 0);
+    VMP_CHECK((sim_now() - begin) < 2 * TIMEOUT);
+    alive_end();
+}
+
+/* Who tried, or waited, during an outage and does not any more has no need of the
+ * peer, which is idle and keeps its endpoint */
+static void test_tried_once(uint64_t seed, how_t how)
+{
+    static const char *names[] = {"tried in an outage", "waited in an outage",
+                                  "asked in an outage"};
+    vmp_conn_t *conn;
+
+    alive_begin(names[how], seed);
+    conn = streams[0].ep.conn;
+    outage_begin(conn);
+    VMP_CHECK(!vmp_conn_has_work(conn) && (conn->is_needed != 1));
+    if (how == CHECKS) {
+        vmp_ep_check(&streams[0].ep);
+    } else {
+        VMP_CHECK(stream_send(&streams[0], SEND_BCOPY, 100, NULL) ==
+                  VMP_ERR_NO_RESOURCE);
+    }
+
+    if (how == WAITS) {
         streams[0].keep_waiting = 1;
         vmp_ep_wait_ready(&streams[0].ep);
     }
 
     world_wake();
     world_run(100 * MSEC);
-    VMP_CHECK(conn->is_needed);
-    if (waits) {
+    VMP_CHECK(conn->is_needed == 1);
+    if (how == WAITS) {
         vmp_ep_cancel_wait(&streams[0].ep);
     } else {
         stream_close(&streams[0]);
@@ -366,7 +458,7 @@ static void test_tried_once(uint64_t seed, int waits)
     sim_nic_cut(0, 0);
     world_run(5 * TIMEOUT);
     VMP_CHECK(!streams[0].failed && !streams[1].failed);
-    if (waits) {
+    if (how == WAITS) {
         alive_end();
     } else {
         stream_close(&streams[1]);
@@ -521,8 +613,12 @@ static void run(uint64_t seed)
         test_spin(i);
         test_spin_credit(i);
         test_spin_bufs(i);
-        test_tried_once(i, 0);
-        test_tried_once(i, 1);
+        test_tried_once(i, TRIES);
+        test_tried_once(i, WAITS);
+        test_tried_once(i, CHECKS);
+        test_other_gives_up(i, 0);
+        test_other_gives_up(i, 1);
+        test_give_up_often(i);
         test_unposted(i);
         test_stopped(i, 0);
         test_stopped(i, 1);

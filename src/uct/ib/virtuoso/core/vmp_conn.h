@@ -13,8 +13,9 @@
 #include "vmp_path.h"
 #include "vmp_watch.h"
 
-#define VMP_NO_SLOT       UINT32_MAX
-#define VMP_CONN_REFUSED  2             /* looks: it is not forgotten while
+#define VMP_NO_SLOT            UINT32_MAX
+#define VMP_CONN_NEED_UNKNOWN  2        /* control may know or not */
+#define VMP_CONN_REFUSED       2        /* looks: it is not forgotten while
                                            somebody tries again in between */
 
 
@@ -58,7 +59,8 @@ struct vmp_conn {
     uint8_t           is_touched;       /**< In iface->touched */
     uint8_t           is_fresh;         /**< Not looked at yet since then */
     uint8_t           is_needed;        /**< No path is up, and control knows
-                                             that we wait for one */
+                                             that we wait for one; or
+                                             VMP_CONN_NEED_UNKNOWN */
     uint8_t           refused;          /**< A send was, with nothing in flight:
                                              looks at idle paths until that is
                                              forgotten */

@@ -169,10 +169,23 @@ void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now)
         return;
     }
 
-    conn->is_needed  = 1;
-    conn->need_since = now;
-    conn->want       = (conn->want == 0) ? 1 : conn->want;
-    vmp_ctl_conn_kick(conn, now);
+    conn->is_needed = 1;
+    conn->want      = (conn->want == 0) ? 1 : conn->want;
+    if ((conn->no_need_at == 0) ||
+        ((now - conn->no_need_at) >= VMP_CTL_NEED_GAP)) {
+        conn->need_since = now;
+        vmp_ctl_conn_kick(conn, now);
+    } else if (is_waiting(conn)) {
+        timer_start(conn, now);
+    }
+}
+
+void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    if (conn->is_needed) {
+        conn->is_needed  = 0;
+        conn->no_need_at = now;
+    }
 }
 
 static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)

@@ -101,7 +101,8 @@ void vmp_ep_leave(vmp_ep_t *ep)
 
     ep->conn = NULL;
     if (--conn->num_eps == 0) {
-        conn->refused = 0;
+        conn->refused  = 0;
+        conn->is_asked = 0;
         vmp_conn_check_need(conn);
         vmp_conn_idle(conn);
         vmp_conn_put(conn);
@@ -289,7 +290,10 @@ void vmp_ep_cancel_wait(vmp_ep_t *ep)
 
     if (ep->is_waiting) {
         vmp_ep_ready_end(iface, ep);
-        ep->conn->refused = 0;
+        if (ep->conn->num_eps == 1) {
+            ep->conn->refused = 0;  /* nobody else's refusal */
+        }
+
         vmp_conn_check_need(ep->conn);
     }
 }

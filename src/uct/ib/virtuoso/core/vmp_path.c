@@ -179,7 +179,7 @@ void vmp_path_up(vmp_path_t *path)
 {
     /* control's clock has stopped; if the path then shows nothing, it is told
      * again */
-    path->conn->is_needed = 0;
+    path->conn->is_needed = VMP_CONN_NEED_UNKNOWN;
     if (path->state != VMP_PATH_READY) {
         return;
     }
@@ -383,7 +383,7 @@ void vmp_path_fence_off(vmp_path_t *path)
     };
 
     ++conn->iface->counters.paths_failed;
-    conn->is_needed = 0;
+    conn->is_needed = VMP_CONN_NEED_UNKNOWN;
     if (vmp_iface_command(conn->iface, &cmd) != 0) {
         vmp_conn_fail(conn, VMP_ERR_NO_MEMORY);
         return;

@@ -180,7 +180,10 @@ void vmp_path_down(vmp_path_t *path, int is_stuck)
         return;
     }
 
-    path->conn->is_needed = 0;
+    path->conn->is_needed = VMP_CONN_NEED_UNKNOWN;
+    if (vmp_conn_has_work(path->conn)) {
+        vmp_watch_add(path->conn);
+    }
 
     vmp_debug("%s is down", vmp_path_str(path, str, sizeof(str)));
     if ((path->state == VMP_PATH_READY) &&

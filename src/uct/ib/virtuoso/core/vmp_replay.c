@@ -349,7 +349,8 @@ static int vmp_replay_is_ready(vmp_path_t *path)
 {
     vmp_path_t *to;
 
-    if (!path->is_dead ||
+    /* what a doomed one had was not copied when its endpoint went */
+    if (!path->is_dead || path->conn->is_doomed ||
         (path->conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
         return 0;
     }

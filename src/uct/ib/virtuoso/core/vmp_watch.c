@@ -428,8 +428,7 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
 static int vmp_watch_is_waiting(const vmp_conn_t *conn)
 {
     return (conn->num_waiting > 0) || conn->is_asked ||
-           ((conn->outstanding > 0) && (conn->busy_mask == 0) &&
-            (conn->replays == 0)) ||
+           ((conn->outstanding > 0) && (conn->busy_mask == 0)) ||
            ((conn->refused > 0) && (conn->up_mask != 0));
 }
 
