@@ -435,11 +435,26 @@ static uint64_t backoff(const pair_t *pair)
            (time < PAIR_REPAIR) ? time : PAIR_REPAIR;
 }
 
+/* What happened to a pair, and to others that the same host sends to: they may
+ * hold its send buffers until their paths are back */
+static uint64_t pair_happened(const pair_t *pair)
+{
+    unsigned from     = (pair - world.pairs) / world.prog->num_hosts;
+    uint64_t happened = 0;
+    unsigned i;
+
+    for (i = 0; i < world.prog->num_hosts; ++i) {
+        happened |= pair_of(from, i)->happened;
+    }
+
+    return happened;
+}
+
 uint64_t pair_bound(const pair_t *pair)
 {
     const vmp_port_params_t *port = &world.prog->params.port;
     unsigned index                = pair - world.pairs;
-    uint64_t happened             = pair->happened;
+    uint64_t happened             = pair_happened(pair);
     uint64_t bound                = PAIR_BASE + device_timeout();
 
     /* also of others, whose dead paths hold what all share: CQ slots */

@@ -22,7 +22,8 @@ static int is_on(const vmp_path_t *path, const op_t *op)
     const vmp_wr_t *wr;
     uint32_t pos;
 
-    if (path->wr_id != op->path) {
+    if ((path->conn->peer_conn != op->peer_conn) ||
+        (path->conn->peer_incarn != op->peer_incarn)) {
         return 0;
     }
 
@@ -36,16 +37,18 @@ static int is_on(const vmp_path_t *path, const op_t *op)
     return 0;
 }
 
-/* Whether the device may still read it */
-static int is_in_flight(const inst_t *inst, const op_t *op)
+/* Where it is in flight, or waits to be sent again. 0: nowhere. */
+static uint64_t find_path(const inst_t *inst, const op_t *op)
 {
     const vmp_conn_t *conn;
+    const vmp_path_t *path;
     const vmp_link_t *link;
     unsigned i;
 
     vmp_list_for_each(link, &inst->iface->replaying) {
-        if (is_on(vmp_container_of(link, vmp_path_t, draining), op)) {
-            return 1;
+        path = vmp_container_of(link, vmp_path_t, draining);
+        if (is_on(path, op)) {
+            return path->wr_id;
         }
     }
 
@@ -53,7 +56,7 @@ static int is_in_flight(const inst_t *inst, const op_t *op)
         conn = vmp_container_of(link, vmp_conn_t, all);
         for (i = 0; i < conn->num_paths; ++i) {
             if ((conn->paths[i] != NULL) && is_on(conn->paths[i], op)) {
-                return 1;
+                return conn->paths[i]->wr_id;
             }
         }
     }
@@ -65,9 +68,10 @@ void spoil_add(op_t *op, buf_t *buf)
 {
     inst_t *inst = op->ep->inst;
 
-    op->orphan     = buf;
-    op->next       = inst->spoiling;
-    inst->spoiling = op;
+    op->orphan      = buf;
+    op->orphan_path = find_path(inst, op);
+    op->next        = inst->spoiling;
+    inst->spoiling  = op;
 }
 
 void spoil_look(inst_t *inst)
@@ -76,7 +80,8 @@ void spoil_look(inst_t *inst)
     op_t *op;
 
     while ((op = *op_p) != NULL) {
-        if (is_in_flight(inst, op)) {
+        if ((op->orphan_path != 0) &&
+            (find_path(inst, op) == op->orphan_path)) {
             op_p = &op->next;
         } else {
             memset(op->orphan->data, WORLD_SPOILT, op->orphan->size);

@@ -68,7 +68,8 @@ struct op {
     uint8_t    blame;                   /* AM: its errors, */
     uint8_t    is_lost;                 /* which were too many, and nobody was
                                            there to be told */
-    buf_t      *orphan;                 /* Its buffer, if its endpoint is gone */
+    buf_t      *orphan;                 /* Its buffer, if its endpoint is gone, */
+    uint64_t   orphan_path;             /* and where it went last before that */
     uint64_t   since;                   /* ns: accepted */
     uint32_t   length;                  /* Bytes */
     uint32_t   seq;                     /* AM: among those of the endpoint */
