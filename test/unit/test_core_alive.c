@@ -249,6 +249,27 @@ static void test_spin(uint64_t seed)
     alive_end();
 }
 
+/* The peer is dead: who spins hears of it */
+static void spin_while_dead(send_kind_t kind)
+{
+    uint64_t begin = sim_now();
+    vmp_status_t status;
+
+    sim_nic_cut(0, 1);
+    do {
+        status = stream_send(&streams[0], kind, 16, NULL);
+        world_run(MSEC);
+    } while ((status == VMP_ERR_NO_RESOURCE) &&
+             ((sim_now() - begin) < 10 * TIMEOUT));
+
+    printf("  refused for %.1f s\n", (sim_now() - begin) / 1e9);
+    VMP_CHECK(status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
+    world_until(streams[0].failed, 100);
+    VMP_CHECK(streams[0].failed == 1);
+    sim_nic_cut(0, 0);
+}
+
 /* The same if the last that was sent arrived, and there is no credit for more:
  * nothing is in flight. While the peer only does not look that is a wait. */
 static void test_spin_credit(uint64_t seed)
@@ -271,20 +292,7 @@ static void test_spin_credit(uint64_t seed)
 
     VMP_CHECK(conn->tx_sn == conn->tx_limit);
     VMP_CHECK((conn->outstanding == 0) && (conn->num_waiting == 0));
-    sim_nic_cut(0, 1);
-    begin = sim_now();
-    do {
-        status = stream_send(&streams[0], SEND_SHORT, 16, NULL);
-        world_run(MSEC);
-    } while ((status == VMP_ERR_NO_RESOURCE) &&
-             ((sim_now() - begin) < 10 * TIMEOUT));
-
-    printf("  refused for %.1f s\n", (sim_now() - begin) / 1e9);
-    VMP_CHECK(status == VMP_ERR_ENDPOINT_TIMEOUT);
-    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
-    world_until(streams[0].failed, 100);
-    VMP_CHECK(streams[0].failed == 1);
-    sim_nic_cut(0, 0);
+    spin_while_dead(SEND_SHORT);
     world_nodes[1].is_paused = 0;
     alive_end();
 }
@@ -293,12 +301,10 @@ static void test_spin_credit(uint64_t seed)
  * flight either */
 static void test_spin_bufs(uint64_t seed)
 {
-    vmp_status_t status = VMP_OK;
-    unsigned num        = 0;
+    unsigned num = 0;
     vmp_buf_pool_t *pool;
     vmp_conn_t *conn;
     vmp_buf_t **bufs;
-    uint64_t begin;
 
     alive_begin("spin without buffers", seed);
     conn = streams[0].ep.conn;
@@ -311,19 +317,7 @@ static void test_spin_bufs(uint64_t seed)
         bufs[num++] = vmp_buf_get(pool);
     }
 
-    sim_nic_cut(0, 1);
-    begin = sim_now();
-    do {
-        status = stream_send(&streams[0], SEND_BCOPY, 16, NULL);
-        world_run(MSEC);
-    } while ((status == VMP_ERR_NO_RESOURCE) &&
-             ((sim_now() - begin) < 10 * TIMEOUT));
-
-    printf("  refused for %.1f s\n", (sim_now() - begin) / 1e9);
-    VMP_CHECK(status == VMP_ERR_ENDPOINT_TIMEOUT);
-    VMP_CHECK((sim_now() - begin) < 3 * TIMEOUT);
-    world_until(streams[0].failed, 100);
-    sim_nic_cut(0, 0);
+    spin_while_dead(SEND_BCOPY);
     while (num > 0) {
         vmp_buf_put(pool, bufs[--num]);
     }

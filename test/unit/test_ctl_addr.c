@@ -147,11 +147,11 @@ static void test_others(void)
     world_cleanup();
 }
 
-/* A CONNECT from before the move was at the door, and the answer to it is lost:
- * who sent it goes on asking where nobody is. `both`: this side connects, too. */
-static void test_late_connect(uint64_t id, int both, unsigned moves)
+/* Node 0 connects to node 1, which has moved that often; its CONNECT is kept in
+ * `first`, and no other one comes for now */
+static void begin_late(uint64_t seed, uint64_t id, unsigned moves)
 {
-    world_init(6);
+    world_init(seed);
     node_open(0, 10);
     node_open(1, id);                   /* who is lower asks for paths */
     for (; moves > 0; --moves) {
@@ -166,6 +166,13 @@ static void test_late_connect(uint64_t id, int both, unsigned moves)
     VMP_CHECK(first_len > 0);
     world.tap = NULL;
     world_clear_net();
+}
+
+/* A CONNECT from before the move was at the door, and the answer to it is lost:
+ * who sent it goes on asking where nobody is. `both`: this side connects, too. */
+static void test_late_connect(uint64_t id, int both, unsigned moves)
+{
+    begin_late(6, id, moves);
     world.lost_type = VMP_CTL_CONNECT_ACK;
     node_move(1, 1);
     if (both) {
@@ -184,17 +191,7 @@ static void test_late_connect(uint64_t id, int both, unsigned moves)
  * moves, too, before it hears more. */
 static void test_late_word(uint64_t id)
 {
-    world_init(6);
-    node_open(0, 10);
-    node_open(1, id);
-    world.delay_max = 1;
-    world.tap       = tap_connect;
-    first_len       = 0;
-    app_connect(0, 1);
-    world_run(5000);
-    VMP_CHECK(first_len > 0);
-    world.tap = NULL;
-    world_clear_net();
+    begin_late(6, id, 0);
     world.loss = 1000;
     node_move(0, 0);
     app_connect(1, 0);
@@ -284,17 +281,7 @@ static void test_last_word(unsigned back)
 {
     vmp_rail_addr_t addr;
 
-    world_init(8);
-    node_open(0, 10);
-    node_open(1, 20);
-    world.delay_max = 1;
-    world.tap       = tap_connect;
-    first_len       = 0;
-    app_connect(0, 1);
-    world_run(5000);
-    VMP_CHECK(first_len > 0);
-    world.tap = NULL;
-    world_clear_net();
+    begin_late(8, 20, 0);
     world.loss = 1000;
     addr       = world.nodes[0].addr;
     if (!back) {

@@ -9,7 +9,6 @@
 
 #include "vmp_iface.h"
 #include "vmp_barrier.h"
-
 #include "vmp_path.h"
 #include "vmp_watch.h"
 
