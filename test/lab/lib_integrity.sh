@@ -12,7 +12,7 @@ integrity_limit=130    # seconds
 # integrity WHAT OPTIONS SETTINGS: both lists of words
 integrity()
 {
-    local what=$1 out in
+    local what=$1 said out in
 
     integrity_port=$((integrity_port + 1))
     counters_reset
@@ -23,8 +23,11 @@ integrity()
               -- \
               env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" \
               "$LIBEXEC/vmp_integrity" -p $integrity_port $2 b; then
-        problem "$what: $(cat "$OUT/client" "$OUT/server" |
-                          grep -a 'vmp_integrity: FAIL' || echo 'does not run')"
+        said=$(cat "$OUT/client" "$OUT/server")
+        problem "$what: $(grep -a 'vmp_integrity: FAIL' <<<"$said" ||
+                          echo 'does not run')" \
+                "$(sed -n '/ peer /s/.*UCX  *[A-Z]*  *//p' <<<"$said" |
+                   tail -n 8)"
         show "$OUT/client" "$OUT/server"
         return 0
     fi

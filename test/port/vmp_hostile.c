@@ -41,7 +41,9 @@
 #define MAX_TARGETS  64
 #define UD_SEND      0x64
 #define ROCE_PORT    4791
-#define TYPE_CONNECT 1
+
+enum { TYPE_CONNECT = 1, TYPE_CONNECT_ACK = 2, TYPE_GOODBYE = 8,
+       TYPE_REJECT = 9, TYPE_DEAD = 10 };
 
 
 typedef struct {
@@ -267,19 +269,30 @@ static void fill_noise(size_t begin, size_t end)
     }
 }
 
-/* Break something that tells who it is from and for, then anything. A changed
- * incarnation of a CONNECT would be a peer that has restarted. */
+/* Break something that tells who it is from and for, then anything. Three would
+ * be good forgeries, and are left out: what a CONNECT or its answer, should the
+ * broken one overtake it, says of the sender's incarnation, and an answer that
+ * names who was broken before, mended by the same bit. */
 static void flip_bits(unsigned length)
 {
     static const uint8_t ids[]   = { 0, 1, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17,
                                      18, 19, 20, 21, 22, 23 };
-    static const uint8_t conns[] = { 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34,
-                                     35, 36, 37, 38, 39 };
-    unsigned first = (rnd(2) || (buffer[3] == TYPE_CONNECT)) ?
-                     ids[rnd(sizeof(ids))] : conns[rnd(sizeof(conns))];
+    static const uint8_t conns[] = { 32, 33, 34, 35, 36, 37, 38, 39, 24, 25, 26,
+                                     27, 28, 29, 30, 31 };
+    unsigned type  = buffer[3];
+    unsigned first = (rnd(2) || (type == TYPE_CONNECT)) ?
+                     ids[rnd(sizeof(ids))] :
+                     conns[rnd(sizeof(conns) /
+                               ((type == TYPE_CONNECT_ACK) ? 2 : 1))];
     unsigned i, byte;
 
-    buffer[first] ^= 1 << rnd(8);
+    if ((type == TYPE_GOODBYE) || (type == TYPE_REJECT) ||
+        (type == TYPE_DEAD)) {
+        first = 8 * (1 + rnd(4));
+        fill_noise(first, first + 8);
+    } else {
+        buffer[first] ^= 1 << rnd(8);
+    }
     for (i = rnd(8); i > 0; --i) {
         byte = HEADER_LEN + rnd(length - HEADER_LEN + 1);
         if (byte < length) {

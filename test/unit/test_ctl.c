@@ -344,6 +344,25 @@ static void test_foreign(void)
     vmp_ctl_msg_t msg;
     unsigned wrong;
 
+    /* nobody else says where the peer is now */
+    world_begin(13);
+    app_connect(0, 1);
+    world_run(100 * MSEC);
+    for (wrong = 1; wrong <= 7; wrong++) {
+        foreign(&msg, VMP_CTL_CONNECT_ACK, wrong);
+        msg.addr_gen++;
+        msg.rail.gid[15]++;
+        inject(&msg);
+        VMP_CHECK(world.sent_reasons[VMP_REASON_STALE] ==
+                  ((wrong < 7) ? wrong : 6));
+        VMP_CHECK(memcmp(&world.nodes[0].ctl->slots[app_slot(0, 1)]->rail,
+                         &world.nodes[1].addr, sizeof(msg.rail)) == 0);
+    }
+    world_run(MSEC);
+    app_check_pair(0, 1, 1);
+    VMP_CHECK(world.nodes[0].num_failed == 0);
+    world_cleanup();
+
     world_begin(13);
     app_connect(0, 1);
     world_run(100 * MSEC);

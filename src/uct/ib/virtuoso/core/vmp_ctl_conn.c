@@ -490,6 +490,7 @@ void vmp_ctl_conn_recv_ack(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg,
             go_on(conn, now);
         }
     } else if ((conn->state == VMP_CTL_CONN_DYING) ||
+               (msg->src_conn != conn->peer_conn) ||
                (msg->src_incarn != conn->peer_incarn)) {
         /* Made for a CONNECT that came late: end it there */
         vmp_ctl_answer(conn->ctl, msg, VMP_CTL_GOODBYE, VMP_REASON_STALE, now);
