@@ -431,7 +431,7 @@ static void vmp_conn_check_unfinished(vmp_conn_t *conn)
     uint64_t unread = (end > conn->tx_delivered) ?
                       (end - conn->tx_delivered) : 0;
 
-    if ((conn->outstanding > 0) || conn->is_asked) {
+    if ((conn->outstanding > 0) || (conn->num_checks > 0)) {
         vmp_log_at(vmp_log_failure_level, "peer %016" PRIx64 " closed its "
                    "interface before operations to it were done",
                    conn->peer_id);

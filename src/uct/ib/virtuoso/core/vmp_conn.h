@@ -54,15 +54,14 @@ struct vmp_conn {
                                              ran dry */
     uint8_t           must_tell;        /**< A path died, and with it what was
                                              told of credit */
-    uint8_t           is_asked;         /**< vmp_ep_check(), no answer yet */
     uint8_t           is_touched;       /**< In iface->touched */
     uint8_t           is_fresh;         /**< Not looked at yet since then */
     uint8_t           is_needed;        /**< No path is up, and control knows
                                              that we wait for one; or
                                              VMP_CONN_NEED_UNKNOWN */
     uint8_t           refused;          /**< A send was, with nothing in flight:
-                                             looks at idle paths until that is
-                                             forgotten */
+                                             looks until that is forgotten */
+    uint8_t           was_up;           /**< Some path was */
     uint8_t           num_suspects;
     uint8_t           idle_index;       /**< Path that was probed last */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
@@ -126,6 +125,9 @@ struct vmp_conn {
     uint64_t          look_time;        /**< In the heap: look at it then, ns */
     uint32_t          heap_pos;         /**< From 1; 0: not there */
     uint32_t          num_waiting;      /**< Endpoints that wait for room */
+    uint32_t          num_checks;       /**< Of vmp_ep_check() now: endpoints
+                                             that have no answer yet */
+    uint64_t          check_gen;        /**< Counts when num_checks was 0 */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
     void              *pol_priv;
 
@@ -277,7 +279,14 @@ static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
 static inline int vmp_conn_has_work(const vmp_conn_t *conn)
 {
     return (conn->outstanding > 0) || (conn->num_waiting > 0) ||
-           conn->is_asked || (conn->refused > 0);
+           (conn->num_checks > 0) || (conn->refused > 0);
+}
+
+/** Control still thinks that somebody waits */
+static inline int vmp_conn_need_is_over(const vmp_conn_t *conn)
+{
+    return (conn->is_needed == 1) && (conn->up_mask == 0) &&
+           !vmp_conn_has_work(conn);
 }
 
 /** It has something in flight, or waits: see to it that it moves. */

@@ -44,6 +44,7 @@ typedef struct vmp_ep {
                                              wr_id has it, */
     uint64_t       run_sn;              /**< and its first message of those that
                                              went there one after the other */
+    uint64_t       check_gen;           /**< Of vmp_ep_check() */
 } vmp_ep_t;
 
 

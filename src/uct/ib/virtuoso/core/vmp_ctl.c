@@ -323,7 +323,7 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         vmp_ctl_conn_need(conn, now);
         break;
     case VMP_CMD_NO_NEED:
-        vmp_ctl_conn_no_need(conn, now);
+        vmp_ctl_conn_no_need(conn);
         break;
     case VMP_CMD_IDLE:
         vmp_ctl_conn_idle(conn);

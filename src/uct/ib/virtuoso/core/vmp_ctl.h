@@ -63,7 +63,7 @@ typedef enum vmp_cmd_type {
                                  that goes (after PATH_DOWN or the PATH_FAIL of
                                  it, also if it was never sent on) */
     VMP_CMD_NO_NEED,        /**< Who waited for a path does not any more: the
-                                 peer may be silent as long as it likes */
+                                 peer may be silent until the next NEED */
     VMP_CMD_IDLE            /**< No endpoints on the connection any more */
 } vmp_cmd_type_t;
 

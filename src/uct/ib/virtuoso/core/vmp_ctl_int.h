@@ -39,7 +39,8 @@
 #define VMP_CTL_RTO_SHARE        (20 * 1000ull)         /**< And for each
                                              connection that waits */
 #define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
-#define VMP_CTL_NEED_GAP         (2000 * VMP_CTL_MSEC) /* NO_NEED to NEED */
+#define VMP_CTL_NEED_GAP         (2 * VMP_CTL_SEC)      /**< After a NEED,
+                                             another begins anew */
 #define VMP_CTL_RTO_LOST         (4 * VMP_CTL_SEC)      /**< When a peer was
                                              silent for long, and nobody needs
                                              it; */
@@ -203,7 +204,6 @@ struct vmp_ctl_conn {
     uint64_t             log_time;          /**< Next line about its paths */
     uint32_t             log_left_out;      /**< Lines too many */
     uint64_t             need_since;        /**< VMP_CMD_NEED */
-    uint64_t             no_need_at;        /**< VMP_CMD_NO_NEED; 0: never */
     uint64_t             heard;             /**< Last valid datagram */
     uint64_t             idle_heard;        /**< The same at the last look */
     uint64_t             resend_at;         /**< Of the timer */
@@ -465,9 +465,8 @@ void vmp_ctl_conn_heard(vmp_ctl_conn_t *conn, uint64_t now);
 uint64_t vmp_ctl_conn_rto(const vmp_ctl_conn_t *conn);
 uint64_t vmp_ctl_conn_path_gap(const vmp_ctl_conn_t *conn);
 
-/** VMP_CMD_NO_NEED. If NEED comes again soon, clock and repetitions go on as if
- *  it had never been gone. */
-void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn, uint64_t now);
+/** VMP_CMD_NO_NEED. */
+void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_NEED. */
 void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now);

@@ -115,10 +115,9 @@ void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now)
         path->is_proved   = 1;
         path->proved_time = now;
     }
-    conn->was_up     = 1;
-    conn->is_needed  = 0;
-    conn->no_need_at = 0;
-    conn->has_hint   = 0;   /* it is where it said */
+    conn->was_up    = 1;
+    conn->is_needed = 0;
+    conn->has_hint  = 0;    /* it is where it said */
     vmp_ctl_path_event(path, VMP_EV_PATH_UP);
     vmp_ctl_half_remove(conn);
     vmp_debug("vmp: %s: path %u epoch %u up after %.1f ms: rail %u to %u, "

@@ -169,23 +169,32 @@ void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now)
         return;
     }
 
-    conn->is_needed = 1;
-    conn->want      = (conn->want == 0) ? 1 : conn->want;
-    if ((conn->no_need_at == 0) ||
-        ((now - conn->no_need_at) >= VMP_CTL_NEED_GAP)) {
-        conn->need_since = now;
-        vmp_ctl_conn_kick(conn, now);
-    } else if (is_waiting(conn)) {
+    if (now - conn->need_since >= VMP_CTL_NEED_GAP) {
+        conn->rto   = vmp_ctl_conn_rto(conn);
+        conn->tries = 0;
+    } else if (conn->rto > VMP_CTL_HARD_RTO_MAX) {
+        conn->rto = VMP_CTL_HARD_RTO_MAX;
+    }
+
+    conn->is_needed  = 1;
+    conn->need_since = now;
+    conn->want       = (conn->want == 0) ? 1 : conn->want;
+
+    /* Sooner than for what nobody needed, but never later: who waits and gives
+     * up again and again is not to keep the peer from being asked. What is due
+     * is done in a moment. */
+    if (conn->resend_due > now + conn->rto) {
+        conn->resend_due = now + conn->rto;
+    }
+    if (is_waiting(conn) && ((conn->heap_index == VMP_CTL_NO_TIMER) ||
+                             (conn->resend_at > now))) {
         timer_start(conn, now);
     }
 }
 
-void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn, uint64_t now)
+void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn)
 {
-    if (conn->is_needed) {
-        conn->is_needed  = 0;
-        conn->no_need_at = now;
-    }
+    conn->is_needed = 0;
 }
 
 static void timed_out(vmp_ctl_conn_t *conn, uint64_t now)
@@ -326,7 +335,7 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
             return;
         }
 
-        if (!conn->is_warned && conn->is_asked) {
+        if (!conn->is_warned && conn->is_asked && vmp_ctl_path_any_up(conn)) {
             conn->is_warned = 1;
             vmp_warn("vmp: %s: not all of %u paths came up in %.1f s, going on "
                      "with fewer and trying on", vmp_ctl_conn_str(conn, str),

@@ -99,14 +99,21 @@ void vmp_ep_leave(vmp_ep_t *ep)
         vmp_fault_end(conn);
     }
 
-    ep->conn = NULL;
-    if (--conn->num_eps == 0) {
-        conn->refused  = 0;
-        conn->is_asked = 0;
-        vmp_conn_check_need(conn);
-        vmp_conn_idle(conn);
-        vmp_conn_put(conn);
+    if ((conn->num_checks > 0) && (ep->check_gen == conn->check_gen)) {
+        --conn->num_checks;
     }
+
+    ep->conn      = NULL;
+    ep->check_gen = 0;
+    if (--conn->num_eps > 0) {
+        vmp_conn_check_need(conn);
+        return;
+    }
+
+    conn->refused = 0;
+    vmp_conn_check_need(conn);
+    vmp_conn_idle(conn);
+    vmp_conn_put(conn);
 }
 
 void vmp_ep_destroy(vmp_ep_t *ep)
@@ -164,7 +171,15 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
         return vmp_conn_refusal(conn);
     }
 
-    conn->is_asked = 1;
+    if (conn->num_checks == 0) {
+        ++conn->check_gen;
+    }
+
+    if (ep->check_gen != conn->check_gen) {
+        ep->check_gen = conn->check_gen;
+        ++conn->num_checks;
+    }
+
     vmp_watch_add(conn);
     if (conn->tx_path != NULL) {
         vmp_path_probe(conn->tx_path);
@@ -290,10 +305,6 @@ void vmp_ep_cancel_wait(vmp_ep_t *ep)
 
     if (ep->is_waiting) {
         vmp_ep_ready_end(iface, ep);
-        if (ep->conn->num_eps == 1) {
-            ep->conn->refused = 0;  /* nobody else's refusal */
-        }
-
         vmp_conn_check_need(ep->conn);
     }
 }

@@ -217,6 +217,7 @@ void vmp_path_enable(vmp_path_t *path)
     path->state                    = VMP_PATH_UP;
     path->pol->window              = vmp_rma_window(path);
     conn->refused                  = 0;
+    conn->was_up                   = 1;
     conn->probe_fails[path->index] = 0;
     conn->up_mask                 |= 1ull << path->index;
     vmp_path_update_eligible(path);
@@ -389,7 +390,8 @@ void vmp_path_fence_off(vmp_path_t *path)
         return;
     }
 
-    if ((conn->up_mask == 0) && ((conn->outstanding > 0) || conn->is_asked)) {
+    if ((conn->up_mask == 0) && ((conn->outstanding > 0) ||
+                                 (conn->num_checks > 0))) {
         cmd.type        = VMP_CMD_NEED;
         conn->is_needed = (vmp_iface_command(conn->iface, &cmd) == 0);
     }
@@ -496,7 +498,7 @@ static void vmp_path_completion(vmp_iface_t *iface, unsigned rail,
         return;
     }
 
-    conn->is_asked = 0;
+    conn->num_checks = 0;
     vmp_watch_add(conn);
     if (vmp_unlikely(path->is_refused &&
                      ((int32_t)(pos - path->refused_pos) > 0))) {

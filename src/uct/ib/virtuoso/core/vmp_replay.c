@@ -67,6 +67,7 @@ void vmp_replay_begin(vmp_path_t *path)
     path->probe_time = vmp_port_now(conn->iface->port);
     vmp_list_add_tail(&conn->iface->replaying, &path->draining);
     ++conn->replays;
+    vmp_watch_add(conn);
 }
 
 static void vmp_replay_end(vmp_path_t *path)
