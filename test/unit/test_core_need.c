@@ -118,24 +118,90 @@ static void test_other_gives_up(uint64_t seed, int spins)
     need_end();
 }
 
-/* Who tries again now and then waits, too */
-static void test_slow_spin(uint64_t seed)
+/* Who tries again waits, however rarely: it is told by its first try after the
+ * timeout, once the peer was asked */
+static void test_spin(uint64_t seed, uint64_t timeout, uint64_t interval)
 {
+    stream_t *stream = &streams[0];
     uint64_t begin;
 
-    need_begin("spins slowly", seed, 8 * SEC);
-    outage_begin(streams[0].ep.conn);
+    need_begin("spins", seed, timeout);
+    outage_begin(stream->ep.conn);
     begin = sim_now();
-    while (!streams[0].failed && ((sim_now() - begin) < 60 * SEC)) {
-        try_once(&streams[0]);
-        world_run(1900 * MSEC);
+    while (!stream->failed && ((sim_now() - begin) < 10 * timeout)) {
+        stream_send(stream, SEND_BCOPY, 16, NULL);
+        world_run(interval);
     }
 
-    VMP_CHECK(streams[0].status == VMP_ERR_ENDPOINT_TIMEOUT);
-    VMP_CHECK((sim_now() - begin) < 20 * SEC);
+    printf("  tries every %.2f timeouts: fails after %.2f\n",
+           (double)interval / timeout, (double)(sim_now() - begin) / timeout);
+    VMP_CHECK(stream->status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) >= timeout);
+    VMP_CHECK((sim_now() - begin) < (2 * timeout) + (2 * interval));
     sim_nic_cut(0, 0);
-    world_run(6 * SEC);
+    world_run(timeout);
     need_end();
+}
+
+/* One spins, but less long than the timeout, and gives up: its endpoint lives, and
+ * others that are idle. Nor does it matter that it has tried in an earlier
+ * outage. */
+static void test_spin_ends(uint64_t seed, unsigned percent)
+{
+    stream_t other;
+    uint64_t begin;
+    unsigned i;
+
+    need_begin("spins and gives up", seed, TIMEOUT);
+    stream_open(&other, 0, 1);
+    stream_wait_paths(&other, 4);
+    for (i = 0; i < 2; ++i) {
+        outage_begin(streams[0].ep.conn);
+        for (begin = sim_now(); (sim_now() - begin) < TIMEOUT / 100 * percent;) {
+            try_once(&other);
+            world_run(5 * MSEC);
+        }
+
+        world_run(3 * TIMEOUT);
+        VMP_CHECK(!other.failed && !streams[0].failed && !streams[1].failed);
+        sim_nic_cut(0, 0);
+        world_run(TIMEOUT);
+        stream_wait_paths(&other, 1);
+    }
+
+    stream_close(&other);
+    need_end();
+}
+
+/* Before there is any path the clock of the set-up counts, whoever waits and gives
+ * up */
+static void test_set_up(uint64_t seed, int waits)
+{
+    stream_t *stream = &streams[0];
+    uint64_t begin;
+
+    world_begin(waits ? "set-up, gives up" : "set-up", seed);
+    world_params.peer_timeout_ns = TIMEOUT;
+    world_params.port.num_ud     = 4;
+    world_open(2);
+    stream_open(stream, 0, 1);
+    world_until(stream->ep.conn->num_paths > 0, 2000);
+    sim_nic_cut(0, 1);
+    begin = sim_now();
+    while (!stream->failed && ((sim_now() - begin) < 10 * TIMEOUT)) {
+        if (waits) {
+            wait_and_cancel(stream, 100 * MSEC);
+        } else {
+            world_run(100 * MSEC);
+        }
+    }
+
+    VMP_CHECK(stream->status == VMP_ERR_ENDPOINT_TIMEOUT);
+    VMP_CHECK((sim_now() - begin) < 2 * TIMEOUT);
+    sim_nic_cut(0, 0);
+    world_run(SEC);
+    stream_close(stream);
+    world_end();
 }
 
 /* Both wait and give up again and again, faster than control repeats itself: when
@@ -199,7 +265,7 @@ static void test_asked_on(uint64_t seed, uint64_t helper_delay)
 }
 
 /* Nobody waits for long, and the peer is asked rarely: at once for who comes */
-static void test_first_waiter(uint64_t seed)
+static void test_first_waiter(uint64_t seed, int tries)
 {
     vmp_conn_t *conn;
 
@@ -208,9 +274,14 @@ static void test_first_waiter(uint64_t seed)
     outage_begin(conn);
     world_run(30 * SEC);
     sim_nic_cut(0, 0);
-    streams[0].keep_waiting = 1;
-    vmp_ep_wait_ready(&streams[0].ep);
-    world_wake();
+    if (tries) {
+        try_once(&streams[0]);
+    } else {
+        streams[0].keep_waiting = 1;
+        vmp_ep_wait_ready(&streams[0].ep);
+        world_wake();
+    }
+
     world_run(200 * MSEC);
     VMP_CHECK(conn->up_mask != 0);
     need_end();
@@ -272,6 +343,48 @@ static void test_short_lived(uint64_t seed, uint64_t timeout)
     need_end();
 }
 
+/* Endpoints of both sides that live more shortly than control waits for an answer
+ * keep nobody from asking either */
+static void test_shortest_lived(uint64_t seed)
+{
+    uint64_t begin;
+    vmp_conn_t *conn;
+    vmp_ep_t eps[2];
+    unsigned i;
+
+    need_begin("shortest-lived", seed, 30 * SEC);
+    outage_begin(streams[0].ep.conn);
+    world_run(300 * MSEC);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    world_wake();
+    world_run(5 * MSEC);
+    sim_nic_cut(0, 0);
+    begin = sim_now();
+    do {
+        for (i = 0; i < 2; ++i) {
+            VMP_CHECK(vmp_ep_create(world_nodes[i].iface,
+                                    &world_nodes[!i].attr.rail_addr,
+                                    &world_nodes[!i].attr.addr,
+                                    &eps[i]) == VMP_OK);
+        }
+
+        conn = eps[0].conn;
+        world_wake();
+        world_run(150000);
+        for (i = 0; i < 2; ++i) {
+            vmp_ep_destroy(&eps[i]);
+        }
+
+        world_wake();
+        world_run(150000);
+    } while ((conn->up_mask == 0) && ((sim_now() - begin) < SEC));
+
+    VMP_CHECK(conn->up_mask != 0);
+    world_run(2 * SEC);
+    world_end();
+}
+
 /* What an endpoint did to show in an outage that it needs the peer, */
 typedef enum how {
     TRIES,
@@ -324,7 +437,7 @@ static void test_gives_up(uint64_t seed, how_t how, int goes, int is_alone)
     outage_begin(conn);
     VMP_CHECK(!vmp_conn_has_work(conn) && (conn->is_needed != 1));
     need_by(&other, how);
-    VMP_CHECK(conn->is_needed == 1);
+    VMP_CHECK(conn->is_needed == (how != TRIES));
     if (goes) {
         stream_close(&other);
     } else {
@@ -332,7 +445,6 @@ static void test_gives_up(uint64_t seed, how_t how, int goes, int is_alone)
     }
 
     world_wake();
-    world_run(((how == TRIES) || (how == TRIES_WAITS)) ? TIMEOUT / 2 : 0);
     VMP_CHECK(conn->is_needed == 0);
     world_run(5 * TIMEOUT);
     VMP_CHECK(!streams[1].failed);
@@ -418,21 +530,37 @@ static void test_no_memory(uint64_t seed)
 
 static void run(uint64_t seed)
 {
+    unsigned percent;
     uint64_t i;
     how_t how;
 
     for (i = seed; i < seed + 4; ++i) {
         test_other_gives_up(i, 0);
         test_other_gives_up(i, 1);
-        test_slow_spin(i);
+        test_spin(i, TIMEOUT, MSEC);
+        test_spin(i, 100 * MSEC, MSEC);
+        for (percent = 20; percent <= 160; percent += 35) {
+            test_spin(i, TIMEOUT, TIMEOUT / 100 * percent);
+            test_spin(i, 100 * MSEC, MSEC * percent);
+        }
+
+        for (percent = 30; percent < 100; percent += 23) {
+            test_spin_ends(i, percent);
+        }
+
+        test_set_up(i, 0);
+        test_set_up(i, 1);
         test_give_up_often(i);
         test_asked_on(i, 2000);
         test_asked_on(i, 300000);
         test_asked_on(i, 1000000);
-        test_first_waiter(i);
+        test_first_waiter(i, 0);
+        test_first_waiter(i, 1);
+        test_late_waiter(i, 100 * MSEC);
         test_late_waiter(i, TIMEOUT);
         test_late_waiter(i, 15 * SEC);
         test_short_lived(i, TIMEOUT);
+        test_shortest_lived(i);
         test_short_lived(i, 15 * SEC);
         for (how = TRIES; how < HOW_LAST; ++how) {
             test_gives_up(i, how, 1, 0);

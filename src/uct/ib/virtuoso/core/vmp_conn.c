@@ -76,6 +76,7 @@ vmp_conn_t *vmp_conn_get(vmp_iface_t *iface, uint64_t peer_id, uint8_t role)
 
     /* never the number of now: nothing was refused yet */
     conn->starved_gen = iface->gen - 1;
+    conn->up_gen      = 1;
     conn->in_tree     = 1;
     vmp_list_add_tail(&iface->all, &conn->all);
     vmp_watch_conn_init(conn);
@@ -494,13 +495,13 @@ unsigned vmp_conn_progress(vmp_iface_t *iface)
     return count;
 }
 
-void vmp_conn_check_need(vmp_conn_t *conn)
+static void vmp_conn_tell_need(vmp_conn_t *conn, int is_needed, int is_overdue)
 {
-    uint8_t is_needed = vmp_conn_has_work(conn);
-    vmp_cmd_t cmd     = {
-        .type   = is_needed ? VMP_CMD_NEED : VMP_CMD_NO_NEED,
-        .slot   = conn->slot,
-        .incarn = conn->incarn
+    vmp_cmd_t cmd = {
+        .type       = is_needed ? VMP_CMD_NEED : VMP_CMD_NO_NEED,
+        .slot       = conn->slot,
+        .incarn     = conn->incarn,
+        .is_overdue = is_overdue
     };
 
     if ((conn->up_mask == 0) && (conn->is_needed != is_needed) &&
@@ -508,5 +509,25 @@ void vmp_conn_check_need(vmp_conn_t *conn)
         !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) &&
         (vmp_iface_command(conn->iface, &cmd) == 0)) {
         conn->is_needed = is_needed;
+    }
+}
+
+void vmp_conn_check_need(vmp_conn_t *conn)
+{
+    vmp_conn_tell_need(conn, vmp_conn_has_work(conn), 0);
+}
+
+void vmp_conn_overdue(vmp_conn_t *conn)
+{
+    vmp_conn_tell_need(conn, 1, 1);
+    vmp_watch_add(conn);
+}
+
+void vmp_conn_hurry(vmp_conn_t *conn)
+{
+    if (conn->is_needed != 1) {
+        vmp_conn_tell_need(conn, 1, 0);
+        vmp_conn_check_need(conn);
+        vmp_watch_add(conn);    /* should there be no memory for that */
     }
 }

@@ -60,8 +60,9 @@ struct vmp_conn {
                                              that we wait for one; or
                                              VMP_CONN_NEED_UNKNOWN */
     uint8_t           refused;          /**< A send was, with nothing in flight:
-                                             looks until that is forgotten */
-    uint8_t           was_up;           /**< Some path was */
+                                             looks at idle paths until that is
+                                             forgotten. Means nothing while no
+                                             path is up */
     uint8_t           num_suspects;
     uint8_t           idle_index;       /**< Path that was probed last */
     uint32_t          block;            /**< OR of VMP_BLOCK_* */
@@ -128,6 +129,7 @@ struct vmp_conn {
     uint32_t          num_checks;       /**< Of vmp_ep_check() now: endpoints
                                              that have no answer yet */
     uint64_t          check_gen;        /**< Counts when num_checks was 0 */
+    uint64_t          up_gen;           /**< Counts when a path comes up */
     vmp_policy_path_t *pol_paths;       /**< num_paths */
     void              *pol_priv;
 
@@ -225,6 +227,13 @@ void vmp_conn_want_paths(vmp_conn_t *conn);
  *  from then on (R5). */
 void vmp_conn_check_need(vmp_conn_t *conn);
 
+/** No path is up, and somebody waits whose time is over: unless the peer answers
+ *  what control asks now it is lost. */
+void vmp_conn_overdue(vmp_conn_t *conn);
+
+/** No path is up, and somebody may wait: have control ask the peer soon. */
+void vmp_conn_hurry(vmp_conn_t *conn);
+
 /** Which path an operation longer than spread_thresh takes; NULL: none now. */
 vmp_path_t *vmp_conn_spread(vmp_conn_t *conn, size_t length);
 
@@ -279,13 +288,14 @@ static inline vmp_status_t vmp_conn_no_room(vmp_conn_t *conn)
 static inline int vmp_conn_has_work(const vmp_conn_t *conn)
 {
     return (conn->outstanding > 0) || (conn->num_waiting > 0) ||
-           (conn->num_checks > 0) || (conn->refused > 0);
+           (conn->num_checks > 0) ||
+           ((conn->refused > 0) && (conn->up_mask != 0));
 }
 
 /** Control still thinks that somebody waits */
 static inline int vmp_conn_need_is_over(const vmp_conn_t *conn)
 {
-    return (conn->is_needed == 1) && (conn->up_mask == 0) &&
+    return (conn->is_needed != 0) && (conn->up_mask == 0) &&
            !vmp_conn_has_work(conn);
 }
 

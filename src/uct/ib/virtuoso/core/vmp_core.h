@@ -45,6 +45,8 @@ typedef struct vmp_ep {
     uint64_t       run_sn;              /**< and its first message of those that
                                              went there one after the other */
     uint64_t       check_gen;           /**< Of vmp_ep_check() */
+    uint64_t       refused_gen;         /**< Of the outage in which it was */
+    uint64_t       refused_time;        /**< refused, and first when, ns */
 } vmp_ep_t;
 
 

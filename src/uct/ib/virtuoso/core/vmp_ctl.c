@@ -320,7 +320,7 @@ static void command(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
         vmp_ctl_path_proved(conn, cmd->path, cmd->epoch, now);
         break;
     case VMP_CMD_NEED:
-        vmp_ctl_conn_need(conn, now);
+        vmp_ctl_conn_need(conn, cmd->is_overdue, now);
         break;
     case VMP_CMD_NO_NEED:
         vmp_ctl_conn_no_need(conn);

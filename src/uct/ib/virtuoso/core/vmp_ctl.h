@@ -74,6 +74,7 @@ typedef struct vmp_cmd {
     uint32_t         incarn;
     uint8_t          path;
     uint8_t          num_paths;
+    uint8_t          is_overdue;    /**< NEED: for the peer timeout already */
     uint32_t         epoch;
     vmp_rail_addr_t  rail;          /**< CONNECT: where the peer is */
     vmp_iface_addr_t iface;

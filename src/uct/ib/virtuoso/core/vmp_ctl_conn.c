@@ -241,11 +241,12 @@ int vmp_ctl_conn_open(vmp_ctl_t *ctl, const vmp_cmd_t *cmd, uint64_t now)
     }
 
     vmp_ctl_half_remove(conn);
-    conn->has_user = 1;
+    conn->has_user   = 1;
+    conn->wait_start = now;
     if (conn->want == 0) {
         conn->want = 1;
     }
-    vmp_ctl_conn_kick(conn, now);
+    vmp_ctl_conn_hurry(conn, now);
     return 0;
 }
 

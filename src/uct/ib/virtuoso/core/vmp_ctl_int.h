@@ -39,8 +39,8 @@
 #define VMP_CTL_RTO_SHARE        (20 * 1000ull)         /**< And for each
                                              connection that waits */
 #define VMP_CTL_RTO_MAX          (1000 * VMP_CTL_MSEC)
-#define VMP_CTL_NEED_GAP         (2 * VMP_CTL_SEC)      /**< After a NEED,
-                                             another begins anew */
+#define VMP_CTL_HURRY_GAP        (2 * VMP_CTL_SEC)      /**< Who hurries after
+                                             less does not begin anew */
 #define VMP_CTL_RTO_LOST         (4 * VMP_CTL_SEC)      /**< When a peer was
                                              silent for long, and nobody needs
                                              it; */
@@ -204,6 +204,7 @@ struct vmp_ctl_conn {
     uint64_t             log_time;          /**< Next line about its paths */
     uint32_t             log_left_out;      /**< Lines too many */
     uint64_t             need_since;        /**< VMP_CMD_NEED */
+    uint64_t             hurried_at;        /**< vmp_ctl_conn_hurry() */
     uint64_t             heard;             /**< Last valid datagram */
     uint64_t             idle_heard;        /**< The same at the last look */
     uint64_t             resend_at;         /**< Of the timer */
@@ -249,6 +250,7 @@ struct vmp_ctl_conn {
     uint8_t              repeats;           /**< Of the peer's, answered since
                                                  the last progress */
     uint8_t              is_asked;          /**< The peer owes an answer */
+    uint8_t              is_need_asked;     /**< Asked since VMP_CMD_NEED */
     uint8_t              was_up;            /**< Some path was */
     uint8_t              is_ending;         /**< Its paths need no lines */
     uint8_t              is_needed;         /**< Somebody waits for one */
@@ -469,7 +471,11 @@ uint64_t vmp_ctl_conn_path_gap(const vmp_ctl_conn_t *conn);
 void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn);
 
 /** VMP_CMD_NEED. */
-void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now);
+void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, int is_overdue, uint64_t now);
+
+/** Somebody wants it to go on: ask soon for what the peer owes, and never later
+ *  than it would be. Who comes again and again must not keep it from that. */
+void vmp_ctl_conn_hurry(vmp_ctl_conn_t *conn, uint64_t now);
 
 /** Something was done: if it waits for more, do so from now on. */
 void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);

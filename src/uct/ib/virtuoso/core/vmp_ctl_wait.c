@@ -44,7 +44,8 @@ static uint64_t max_time(uint64_t a, uint64_t b)
  * for what somebody needs */
 static uint64_t silent_since(const vmp_ctl_conn_t *conn)
 {
-    if ((conn->state == VMP_CTL_CONN_CONNECTED) && conn->is_needed) {
+    if ((conn->state == VMP_CTL_CONN_CONNECTED) && conn->is_needed &&
+        conn->was_up) {
         return max_time(conn->heard, max_time(conn->need_since,
                                               conn->asked_since));
     }
@@ -162,34 +163,45 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
     }
 }
 
-void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, uint64_t now)
+void vmp_ctl_conn_hurry(vmp_ctl_conn_t *conn, uint64_t now)
 {
+    uint64_t max = conn->ctl->params.peer_timeout_ns / 8;
+
+    max = (max < VMP_CTL_HARD_RTO_MAX) ? max : VMP_CTL_HARD_RTO_MAX;
+    if (now - conn->hurried_at >= VMP_CTL_HURRY_GAP) {
+        conn->rto   = vmp_ctl_conn_rto(conn);
+        conn->tries = 0;
+    } else if (conn->rto > max) {
+        conn->rto = max;
+    }
+
+    conn->hurried_at = now;
+    if (conn->resend_due > now + conn->rto) {
+        conn->resend_due = now + conn->rto;
+    }
+
+    /* What is due is done in a moment */
+    if (is_waiting(conn) && ((conn->heap_index == VMP_CTL_NO_TIMER) ||
+                             (conn->resend_at > now))) {
+        timer_start(conn, now);
+    }
+}
+
+void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, int is_overdue, uint64_t now)
+{
+    uint64_t timeout = conn->ctl->params.peer_timeout_ns;
+
     if ((conn->state != VMP_CTL_CONN_CONNECTED) || conn->is_needed ||
         vmp_ctl_path_any_up(conn)) {
         return;
     }
 
-    if (now - conn->need_since >= VMP_CTL_NEED_GAP) {
-        conn->rto   = vmp_ctl_conn_rto(conn);
-        conn->tries = 0;
-    } else if (conn->rto > VMP_CTL_HARD_RTO_MAX) {
-        conn->rto = VMP_CTL_HARD_RTO_MAX;
-    }
-
-    conn->is_needed  = 1;
-    conn->need_since = now;
-    conn->want       = (conn->want == 0) ? 1 : conn->want;
-
-    /* Sooner than for what nobody needed, but never later: who waits and gives
-     * up again and again is not to keep the peer from being asked. What is due
-     * is done in a moment. */
-    if (conn->resend_due > now + conn->rto) {
-        conn->resend_due = now + conn->rto;
-    }
-    if (is_waiting(conn) && ((conn->heap_index == VMP_CTL_NO_TIMER) ||
-                             (conn->resend_at > now))) {
-        timer_start(conn, now);
-    }
+    /* Nobody is judged who was not asked for it */
+    conn->is_needed     = 1;
+    conn->is_need_asked = 0;
+    conn->need_since    = is_overdue ? now - timeout + timeout / 4 : now;
+    conn->want          = (conn->want == 0) ? 1 : conn->want;
+    vmp_ctl_conn_hurry(conn, now);
 }
 
 void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn)
@@ -288,6 +300,7 @@ static void resend(vmp_ctl_conn_t *conn)
     /* All ways but one may be dead, from there to us too. So the longer it
      * takes the more ways are tried at once, the first ones one by one. */
     vmp_ctl_conn_send_again(conn, conn->tries++);
+    conn->is_need_asked = 1;
     if (conn->state == VMP_CTL_CONN_CONNECTING) {
         conn->asked_at = 0;
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
@@ -330,7 +343,8 @@ void vmp_ctl_conn_timer(vmp_ctl_conn_t *conn, uint64_t now)
             return;
         }
     } else if (now - silent_since(conn) >= timeout) {
-        if (can_time_out(conn)) {
+        if (can_time_out(conn) && (conn->is_need_asked || !conn->is_needed ||
+                                   !conn->was_up)) {
             timed_out(conn, now);
             return;
         }

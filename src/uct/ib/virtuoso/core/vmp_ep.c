@@ -144,6 +144,7 @@ vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
 
     if (flags & VMP_FLUSH_CANCEL) {
         vmp_rma_abort(conn, ep, VMP_ERR_CANCELED);
+        vmp_conn_check_need(conn);
     }
 
     if (conn->outstanding == 0) {
@@ -163,13 +164,10 @@ vmp_status_t vmp_ep_flush(vmp_ep_t *ep, unsigned flags, void *comp)
     return (status == VMP_ERR_NO_RESOURCE) ? vmp_conn_no_room(conn) : status;
 }
 
-vmp_status_t vmp_ep_check(vmp_ep_t *ep)
+/* It waits for any word of the peer */
+static void vmp_ep_check_add(vmp_ep_t *ep)
 {
     vmp_conn_t *conn = ep->conn;
-
-    if (conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) {
-        return vmp_conn_refusal(conn);
-    }
 
     if (conn->num_checks == 0) {
         ++conn->check_gen;
@@ -179,7 +177,17 @@ vmp_status_t vmp_ep_check(vmp_ep_t *ep)
         ep->check_gen = conn->check_gen;
         ++conn->num_checks;
     }
+}
 
+vmp_status_t vmp_ep_check(vmp_ep_t *ep)
+{
+    vmp_conn_t *conn = ep->conn;
+
+    if (conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED)) {
+        return vmp_conn_refusal(conn);
+    }
+
+    vmp_ep_check_add(ep);
     vmp_watch_add(conn);
     if (conn->tx_path != NULL) {
         vmp_path_probe(conn->tx_path);
@@ -213,12 +221,40 @@ vmp_status_t vmp_ep_too_long(const char *what, size_t length, size_t max)
     return VMP_ERR_INVALID_PARAM;
 }
 
+/* No path is up. Whether it tries again, and so waits since now, shows when it
+ * does: it is told of a dead peer by its first try after the peer timeout. */
+static void vmp_ep_refused(vmp_ep_t *ep)
+{
+    vmp_conn_t *conn = ep->conn;
+    uint64_t now     = vmp_port_now(conn->iface->port);
+
+    if (ep->refused_gen != conn->up_gen) {
+        ep->refused_gen  = conn->up_gen;
+        ep->refused_time = now;
+        vmp_conn_hurry(conn);
+    } else if ((now - ep->refused_time) >=
+               conn->iface->params.peer_timeout_ns) {
+        vmp_ep_check_add(ep);
+        vmp_conn_overdue(conn);
+    }
+}
+
 vmp_status_t vmp_ep_refusal(vmp_ep_t *ep)
 {
-    /* before it hears of its failure all that it had posted ends; others of the
-     * connection may have room */
-    return (ep->conn->block != 0) ? vmp_conn_refusal(ep->conn) :
-                                    VMP_ERR_NO_RESOURCE;
+    vmp_conn_t *conn = ep->conn;
+
+    if (conn->block == 0) {
+        /* before it hears of its failure all that it had posted ends; others of
+         * the connection may have room */
+        return VMP_ERR_NO_RESOURCE;
+    }
+
+    if ((conn->up_mask == 0) &&
+        !(conn->block & (VMP_BLOCK_CLOSED | VMP_BLOCK_FAILED))) {
+        vmp_ep_refused(ep);
+    }
+
+    return vmp_conn_refusal(conn);
 }
 
 int vmp_ep_is_ready(const vmp_ep_t *ep)

@@ -217,9 +217,9 @@ void vmp_path_enable(vmp_path_t *path)
     path->state                    = VMP_PATH_UP;
     path->pol->window              = vmp_rma_window(path);
     conn->refused                  = 0;
-    conn->was_up                   = 1;
     conn->probe_fails[path->index] = 0;
     conn->up_mask                 |= 1ull << path->index;
+    ++conn->up_gen;
     vmp_path_update_eligible(path);
     vmp_conn_update_tx_path(conn);
     vmp_rma_kick(conn);

@@ -65,7 +65,7 @@ vmp_rma_queue(vmp_ep_t *ep, vmp_wr_kind_t kind, const vmp_iov_t *iov,
     }
 
     if (vmp_unlikely(conn->block)) {
-        return vmp_conn_refusal(conn);  /* a pin was lost just now */
+        return vmp_ep_refusal(ep);      /* a pin was lost just now */
     }
 
     if (vmp_unlikely(conn->num_ops >= conn->iface->conn_ops_max)) {

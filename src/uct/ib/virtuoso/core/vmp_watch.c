@@ -424,23 +424,13 @@ static uint64_t vmp_watch_judge(vmp_path_t *path, uint64_t now)
 }
 
 /* Whether somebody waits though nothing is in flight, be it for what others
- * hold; or control did not hear that nobody does. A send that was refused before
- * there was any path is control's matter. */
+ * hold; or control did not hear that nobody does */
 static int vmp_watch_is_waiting(const vmp_conn_t *conn)
 {
     return (conn->num_waiting > 0) || (conn->num_checks > 0) ||
            ((conn->outstanding > 0) && (conn->busy_mask == 0)) ||
-           ((conn->refused > 0) && conn->was_up) ||
+           ((conn->refused > 0) && (conn->up_mask != 0)) ||
            vmp_conn_need_is_over(conn);
-}
-
-/* From look to look at what is idle, ns. While no path is up nothing is to be
- * seen, but a refusal that nobody repeats has to be forgotten before it counts as
- * the wait for a dead peer. */
-static uint64_t vmp_watch_idle_period(const vmp_conn_t *conn)
-{
-    return (conn->up_mask != 0) ? VMP_WATCH_IDLE :
-                                  (conn->iface->params.peer_timeout_ns / 4);
 }
 
 /* Now and then, whether those that have nothing to do still could; and the
@@ -452,12 +442,12 @@ static void vmp_watch_idle(vmp_conn_t *conn, uint64_t now, unsigned moved)
     unsigned i;
 
     if (((moved == 0) && !vmp_watch_is_waiting(conn)) ||
-        ((now - conn->idle_time) < vmp_watch_idle_period(conn))) {
+        ((now - conn->idle_time) < VMP_WATCH_IDLE)) {
         return;
     }
 
     conn->idle_time = now;
-    if ((conn->refused > 0) && conn->was_up) {
+    if ((conn->refused > 0) && (conn->up_mask != 0)) {
         --conn->refused;        /* who still waits tries again until then */
     }
 
@@ -538,8 +528,7 @@ uint64_t vmp_watch_look(vmp_conn_t *conn, uint64_t now)
     }
 
     if (vmp_watch_is_waiting(conn)) {
-        next = vmp_watch_min(next, conn->idle_time +
-                                   vmp_watch_idle_period(conn));
+        next = vmp_watch_min(next, conn->idle_time + VMP_WATCH_IDLE);
     }
 
     return next;
