@@ -6,14 +6,29 @@
 #
 # What the tests with MPI share; source it after lib.sh.
 
-# mpi_run WHAT SECONDS CMD...: runs mpirun on host a
+# Appends to the output what the ranks' UCX said to files of their own
+mpi_log_collect()
+{
+    local host
+
+    for host in a b; do
+        # shellcheck disable=SC2016 # for the shell over there
+        on $host 30 bash -c 'cat "$1".*; rm -f "$1".*' - "$MPI_LOG" \
+            >>"$OUT/mpi" 2>&1 || true
+    done
+}
+
+# mpi_run WHAT SECONDS CMD...: runs mpirun on host a. With MPI_LOG, the ranks'
+# UCX has its output there.
 mpi_run()
 {
-    local what=$1 seconds=$2
+    local what=$1 seconds=$2 ret=0
 
     shift 2
     counters_reset
-    if ! on a "$seconds" "$@" >"$OUT/mpi" 2>&1; then
+    on a "$seconds" "$@" >"$OUT/mpi" 2>&1 || ret=$?
+    [ -z "$MPI_LOG" ] || mpi_log_collect
+    if [ $ret != 0 ]; then
         problem "$what: does not run"
         grep -a 'vmp_mpi_check: FAIL' "$OUT/mpi" || show "$OUT/mpi"
         return 1
@@ -105,12 +120,17 @@ mpi_command()
 # mpi_check_run MPI FORM RANKS SECONDS OPTION...: vmp_mpi_check, with options
 mpi_check_run()
 {
-    local mpi=$1 form=$2 ranks=$3 seconds=$4 what COMMAND
+    local mpi=$1 form=$2 ranks=$3 seconds=$4 what MPI_LOG= COMMAND
 
     shift 4
     [ "$VMP_TLS" = vmp ] || form="mpirun vmprun"
     what="$mpi, $form, $ranks a host, ${TEST_ENV[0]}"
     mpi_command "$mpi" "$form" "$ranks"
+    # MPICH's mpirun passes on half lines of one rank amid those of another
+    if [ "$mpi" = mpich ]; then
+        MPI_LOG=/tmp/vmp_mpi_check.log
+        COMMAND=(env "UCX_LOG_FILE=$MPI_LOG.%p" "${COMMAND[@]}")
+    fi
     mpi_run "$what" "$seconds" "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" \
             --time-limit $((seconds - 5)) "$@" || return 0
     mpi_check "$what" || return 0
@@ -173,6 +193,7 @@ mpi_end()
 # What vmprun would set, when something else than vmp is tried
 VMP_TLS=$TLS
 MPI_ENV=()
+MPI_LOG=
 if [ "$TLS" != vmp ]; then
     MPI_ENV=(OMPI_MCA_pml=ucx OMPI_MCA_osc=ucx
              OMPI_MCA_opal_common_ucx_tls=any
