@@ -42,6 +42,16 @@ vmp_conn_t *inspect_peer_conn(const vmp_conn_t *conn)
     return vmp_conn_find(inst->iface, conn->peer_conn, conn->peer_incarn);
 }
 
+/* Peers number their connections each for itself: the numbers of two can be the
+ * same */
+int inspect_is_of(const vmp_conn_t *conn, const op_t *op)
+{
+    return (op->ep->inst->iface == conn->iface) &&
+           (op->ep->target->attr.addr.id == conn->peer_id) &&
+           (op->peer_conn == conn->peer_conn) &&
+           (op->peer_incarn == conn->peer_incarn);
+}
+
 vmp_path_t *inspect_path(const vmp_port_qp_t *qp)
 {
     const vmp_conn_t *conn;

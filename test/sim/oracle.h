@@ -127,6 +127,9 @@ int inspect_paths(const inst_t *inst, unsigned *peer_p);
 /** The other end of a connection, or NULL. */
 vmp_conn_t *inspect_peer_conn(const vmp_conn_t *conn);
 
+/** Whether a message was sent over this connection. */
+int inspect_is_of(const vmp_conn_t *conn, const op_t *op);
+
 /** Whether something is in flight, and to which host. */
 int inspect_busy(const inst_t *inst, unsigned *peer_p);
 

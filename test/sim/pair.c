@@ -252,10 +252,7 @@ static op_t *find_message(const vmp_conn_t *conn, const vmp_wr_t *wr)
     for (i = 0; i < world.num_ops; ++i) {
         op = world.ops[i];
         if ((op->type >= ACT_AM_SHORT) && (op->type <= ACT_AM_ZCOPY) &&
-            (op->ep->inst->iface == conn->iface) &&
-            (op->peer_conn == conn->peer_conn) &&
-            (op->peer_incarn == conn->peer_incarn) &&
-            (op->sn == (uint32_t)wr->sn)) {
+            inspect_is_of(conn, op) && (op->sn == (uint32_t)wr->sn)) {
             return op;
         }
     }

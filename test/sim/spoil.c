@@ -22,8 +22,7 @@ static int is_on(const vmp_path_t *path, const op_t *op)
     const vmp_wr_t *wr;
     uint32_t pos;
 
-    if ((path->conn->peer_conn != op->peer_conn) ||
-        (path->conn->peer_incarn != op->peer_incarn)) {
+    if (!inspect_is_of(path->conn, op)) {
         return 0;
     }
 
