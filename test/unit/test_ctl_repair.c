@@ -116,6 +116,51 @@ static void test_ports(void)
     world_cleanup();
 }
 
+static uint32_t entropy(void)
+{
+    return app_find(0, 20, 0, NULL)->paths[0].entropy;
+}
+
+static void prove(void)
+{
+    app_prove_path(0, app_slot(0, 1), 0);
+    app_prove_path(1, app_slot(1, 0), 0);
+}
+
+/* A way that a path prefers carries for some time and fails again: it is tried
+ * ever more rarely; and if it lasts, soon */
+static void test_home(void)
+{
+    uint64_t wait = VMP_CTL_MSEC * 1000;
+    uint32_t home;
+    uint64_t left;
+    unsigned i;
+
+    begin(1, 2);
+    app_prove_path(0, app_slot(0, 1), 1);
+    app_prove_path(1, app_slot(1, 0), 1);
+    prove();
+    home = entropy();
+    for (i = 0; i < 8; i++) {
+        world_run((i == 7) ? 40 * SEC : 1500 * MSEC);
+        left = world.now;
+        repair(0);
+        VMP_CHECK(entropy() != home);
+        prove();
+        while ((entropy() != home) || !app_is_pair_up(0, 1, 2)) {
+            VMP_CHECK(world.now - left < 2 * wait);
+            world_run(10 * MSEC);
+        }
+
+        VMP_CHECK(world.now - left >= wait);
+        prove();
+        wait = (i == 6) ? 1000 * MSEC : (i < 4) ? 2 * wait : wait;
+    }
+
+    world_on_log = NULL;
+    world_cleanup();
+}
+
 /* A path that comes and goes fills no log */
 static void test_flapping(void)
 {
@@ -158,6 +203,7 @@ int main(void)
     test_backoff(0);
     test_backoff(1);
     test_ports();
+    test_home();
     test_flapping();
     test_lost();
 

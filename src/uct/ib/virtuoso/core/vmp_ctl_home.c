@@ -22,14 +22,13 @@
 void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
-    int is_stable;
+    uint64_t up_time          = path->is_proved ? now - path->proved_time : 0;
+    int is_stable             = (up_time >= VMP_CTL_STABLE);
 
     if ((path->state != VMP_CTL_PATH_STATE_UP) || !path->conn->is_leader) {
         return;
     }
 
-    is_stable = path->is_proved &&
-                (now - path->proved_time >= VMP_CTL_STABLE);
     if ((slot->home == 0) && is_stable) {
         slot->home = path->entropy;
     }
@@ -38,7 +37,15 @@ void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now)
         return;
     }
 
-    slot->home_wait_ms = is_stable ? VMP_CTL_HOME_MIN : slot->home_wait_ms * 2;
+    /* a link that comes and goes, however slowly, is to cost ever less: only who
+     * stayed there for longer than it had waited begins anew */
+    if (is_stable &&
+        (up_time >= 2 * slot->home_wait_ms * VMP_CTL_MSEC)) {
+        slot->home_wait_ms = VMP_CTL_HOME_MIN;
+    } else {
+        slot->home_wait_ms *= 2;
+    }
+
     if (slot->home_wait_ms > VMP_CTL_HOME_MAX) {
         slot->home_wait_ms = VMP_CTL_HOME_MAX;
     }

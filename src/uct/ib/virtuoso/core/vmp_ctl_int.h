@@ -473,6 +473,9 @@ void vmp_ctl_conn_no_need(vmp_ctl_conn_t *conn);
 /** VMP_CMD_NEED. */
 void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, int is_overdue, uint64_t now);
 
+/** It may have something more to wait for. Puts off nothing that is due. */
+void vmp_ctl_conn_wait(vmp_ctl_conn_t *conn, uint64_t now);
+
 /** Somebody wants it to go on: ask soon for what the peer owes, and never later
  *  than it would be. Who comes again and again must not keep it from that. */
 void vmp_ctl_conn_hurry(vmp_ctl_conn_t *conn, uint64_t now);

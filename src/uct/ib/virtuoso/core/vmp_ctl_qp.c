@@ -304,6 +304,7 @@ void vmp_ctl_path_proved(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
         path->is_proved   = 1;
         path->proved_time = now;
         vmp_ctl_log_repaired(path, now);
+        vmp_ctl_conn_wait(conn, now);   /* until it may go home */
     }
 }
 

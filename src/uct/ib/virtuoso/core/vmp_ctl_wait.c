@@ -163,6 +163,15 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now)
     }
 }
 
+void vmp_ctl_conn_wait(vmp_ctl_conn_t *conn, uint64_t now)
+{
+    /* What is due is done in a moment */
+    if (is_waiting(conn) && ((conn->heap_index == VMP_CTL_NO_TIMER) ||
+                             (conn->resend_at > now))) {
+        timer_start(conn, now);
+    }
+}
+
 void vmp_ctl_conn_hurry(vmp_ctl_conn_t *conn, uint64_t now)
 {
     uint64_t max = conn->ctl->params.peer_timeout_ns / 8;
@@ -180,11 +189,7 @@ void vmp_ctl_conn_hurry(vmp_ctl_conn_t *conn, uint64_t now)
         conn->resend_due = now + conn->rto;
     }
 
-    /* What is due is done in a moment */
-    if (is_waiting(conn) && ((conn->heap_index == VMP_CTL_NO_TIMER) ||
-                             (conn->resend_at > now))) {
-        timer_start(conn, now);
-    }
+    vmp_ctl_conn_wait(conn, now);
 }
 
 void vmp_ctl_conn_need(vmp_ctl_conn_t *conn, int is_overdue, uint64_t now)
