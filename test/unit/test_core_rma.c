@@ -530,6 +530,46 @@ static void test_flush(uint64_t seed)
     world_end();
 }
 
+/* No write without length goes behind a read in flight, which soft-RoCE would
+ * refuse to repeat */
+static void test_flush_read(uint64_t seed)
+{
+    comp_t flushed = {0};
+    comp_t get     = {0};
+    const vmp_path_t *path;
+    region_t local;
+    region_t remote;
+    stream_t stream;
+    uint32_t pos;
+    vmp_iov_t iov;
+
+    world_begin("flush behind a read", seed);
+    world_params.num_paths = 1;
+    world_open(2);
+    region_make(&local, 0, 64, 1);
+    region_make(&remote, 1, 64, 2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 1);
+    path = stream.ep.conn->tx_path;
+    pos  = path->head;
+    iov  = (vmp_iov_t){local.data, 64, &local.mem};
+    VMP_CHECK(vmp_ep_get_zcopy(&stream.ep, &iov, 1, (uintptr_t)remote.data,
+                               &remote.rkey, &get) == VMP_INPROGRESS);
+    VMP_CHECK(vmp_ep_put_short(&stream.ep, local.data, 8,
+                               (uintptr_t)remote.data, &remote.rkey) == VMP_OK);
+    VMP_CHECK(vmp_ep_flush(&stream.ep, 0, &flushed) == VMP_INPROGRESS);
+    VMP_CHECK((path->num_reads == 1) && (path->head == pos + 2));
+    VMP_CHECK(path->ring[pos & path->mask].kind == VMP_WR_GET_CHUNK);
+    world_until(get.calls == 1, 100);
+    VMP_CHECK((flushed.calls == 0) && (path->num_reads == 0));
+    VMP_CHECK(path->ring[(pos + 2) & path->mask].kind == VMP_WR_NOP);
+    world_until(flushed.calls == 1, 100);
+    stream_close(&stream);
+    region_free(&local);
+    region_free(&remote);
+    world_end();
+}
+
 /* CANCEL drops chunks that were not posted */
 static void test_cancel(uint64_t seed)
 {
@@ -583,6 +623,7 @@ static void run(uint64_t seed)
     test_fence(seed);
     test_fence_pin(seed);
     test_flush(seed);
+    test_flush_read(seed);
     test_cancel(seed);
 }
 

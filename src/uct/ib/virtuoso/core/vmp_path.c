@@ -93,6 +93,7 @@ void vmp_path_unpost(vmp_path_t *path, const vmp_wr_t *wr)
 
     if (wr->kind == VMP_WR_GET_CHUNK) {
         --conn->reads;
+        --path->num_reads;
     }
 
     if (vmp_wr_is_chunk(wr->kind)) {
@@ -308,10 +309,12 @@ void vmp_path_force(vmp_path_t *path)
         return;
     }
 
-    if ((path->rail->cq_avail == 0) ||
+    if ((path->num_reads > 0) || (path->rail->cq_avail == 0) ||
         ((path->head - path->tail) >= (path->limit + 2))) {
-        /* so much is posted that signalled WRs are among it: try again when
-         * they complete. The CQ is shared: they may be of any path. */
+        /* READs are signalled, and so much else is posted that signalled WRs are
+         * among it: try again when they complete. The CQ is shared: they may be
+         * of any path. A READ that the device repeats behind a write without
+         * length is refused by soft-RoCE, see docs/protocol.md. */
         vmp_list_add_once(&path->rail->forcing, &path->forcing);
         return;
     }

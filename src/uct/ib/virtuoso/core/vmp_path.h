@@ -82,6 +82,7 @@ struct vmp_path {
     uint32_t            unsig_bytes;
     uint32_t            unsig_bufs;
     uint32_t            num_ops;    /**< Posted WRs but CREDIT and NOP */
+    uint32_t            num_reads;  /**< READs among these */
     uint32_t            num_ctrl;   /**< CREDIT and NOP, ever posted */
     uint64_t            wr_id;      /**< All but the ring slot */
     uint32_t            epoch;

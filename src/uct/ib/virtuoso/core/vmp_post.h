@@ -139,6 +139,15 @@ vmp_post_end(vmp_path_t *path, unsigned flags, vmp_wr_kind_t kind, vmp_ep_t *ep,
     return wr;
 }
 
+/** After that, of what reads */
+static inline void vmp_path_count_read(vmp_path_t *path, vmp_wr_kind_t kind)
+{
+    if (kind == VMP_WR_GET_CHUNK) {
+        ++path->conn->reads;
+        ++path->num_reads;
+    }
+}
+
 /** After that: what the port returned */
 static inline void vmp_post_check(vmp_path_t *path, int ret)
 {

@@ -103,7 +103,7 @@ static inline void vmp_op_posted(vmp_op_t *op, const vmp_iov_t *iov,
     memcpy(op->iov, iov, iovcnt * sizeof(*iov));
     vmp_post_end(path, VMP_POST_SIGNALED, op->kind, op->ep, NULL, op,
                  op->length)->sn = 0;
-    op->conn->reads += (op->kind == VMP_WR_GET_CHUNK);
+    vmp_path_count_read(path, op->kind);
     vmp_rma_count(path, op->length);
 }
 
@@ -322,7 +322,7 @@ vmp_status_t vmp_ep_get_bcopy(vmp_ep_t *ep, void (*unpack)(void),
     op->posted  = 1;
     vmp_post_end(path, VMP_POST_SIGNALED, VMP_WR_GET_CHUNK, ep, NULL, op,
                  length)->sn = 0;
-    ++conn->reads;
+    vmp_path_count_read(path, VMP_WR_GET_CHUNK);
     vmp_rma_count(path, length);
     vmp_post_check(path, ret);
     return VMP_INPROGRESS;

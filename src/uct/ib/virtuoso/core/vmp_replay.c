@@ -144,7 +144,7 @@ static void vmp_replay_posted(vmp_path_t *to, const vmp_wr_t *old,
     /* what posting a nop does not count */
     to->psn           += vmp_wr_packets(to, wr->kind, bytes) - 1;
     to->pol->inflight += bytes;
-    conn->reads       += (wr->kind == VMP_WR_GET_CHUNK);
+    vmp_path_count_read(to, wr->kind);
     if (vmp_wr_is_chunk(wr->kind)) {
         ++conn->chunks;
         ++conn->iface->chunks;

@@ -239,10 +239,7 @@ static int vmp_op_post(vmp_op_t *op)
     wr     = vmp_post_end(path, VMP_POST_SIGNALED, op->kind, op->ep, NULL, op,
                           length);
     wr->sn = op->offset;
-    if (op->kind == VMP_WR_GET_CHUNK) {
-        ++conn->reads;
-    }
-
+    vmp_path_count_read(path, op->kind);
     ++op->posted;
     vmp_rma_count(path, length);
     vmp_op_advance(op, length);
