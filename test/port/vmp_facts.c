@@ -30,6 +30,8 @@
 #define TIME_LIMIT  150             /* s */
 #define PSN         0xfffff0        /* wraps soon */
 #define KILLS       8
+#define RETRIES     2
+#define RETRIES_MAX 7
 #define HERE        0
 #define THERE       1
 
@@ -94,7 +96,7 @@ static void sleep_ms(unsigned ms)
 }
 
 /* A pair of QPs with one index on both sides */
-static unsigned make_pair(void)
+static unsigned make_pair_retries(unsigned retries)
 {
     unsigned qp = next_qp++;
     uint64_t num[2];
@@ -108,7 +110,8 @@ static unsigned make_pair(void)
     for (side = 0; side < 2; ++side) {
         msg = (facts_msg_t){
             .step = STEP_CONNECT,
-            .v    = {qp, num[!side], gid[!side][0], gid[!side][1], PSN, PSN}
+            .v    = {qp, num[!side], gid[!side][0], gid[!side][1], PSN, PSN,
+                     retries}
         };
         if (side == HERE) {
             side_step(&msg);
@@ -119,6 +122,11 @@ static unsigned make_pair(void)
     }
 
     return qp;
+}
+
+static unsigned make_pair(void)
+{
+    return make_pair_retries(RETRIES);
 }
 
 static void write_to_peer(int side, unsigned qp, uint64_t wr_id,
@@ -404,6 +412,33 @@ static void try_crossing(void)
 }
 
 
+/* Replies to a READ are lost, and it is repeated; with a write without length
+ * behind it, or without */
+static void try_repeated(int has_write)
+{
+    const char *what = has_write ? ", write without length behind it" : "";
+    unsigned qp      = make_pair_retries(RETRIES_MAX);
+    facts_msg_t msg  = {
+        .step = STEP_READ,
+        .v    = {qp, 1, FACTS_REGION / 4, base[THERE], rkey[THERE]}
+    };
+
+    side_step(&msg);
+    if (has_write) {
+        write_to_peer(HERE, qp, 2, 0, 0);
+    }
+
+    sleep_ms(100);
+    if (links("cut") == 0) {
+        sleep_ms(100);
+        links("heal");
+        fact("READ repeated%s: %s", what, ended(HERE, 0, 20000));
+    }
+
+    drop_pair(qp);
+}
+
+
 /* Two hosts ---------------------------------------------------------------- */
 
 static void open_socket(const char *host)
@@ -491,6 +526,8 @@ int main(int argc, char **argv)
         try_purge();
         try_numbers();
         try_crossing();
+        try_repeated(0);
+        try_repeated(1);
         at(THERE, STEP_LAST, 0, 0, 0);
     }
 
