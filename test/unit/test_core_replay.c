@@ -133,6 +133,72 @@ static void test_deaths(uint64_t seed, unsigned num_deaths, int is_idle)
     world_end();
 }
 
+static void set_ud_loss(uint32_t ppm)
+{
+    unsigned i;
+
+    for (i = 0; i < sim_conf.links; ++i) {
+        sim_link(0, 1, i)->ud_loss = ppm;
+        sim_link(1, 0, i)->ud_loss = ppm;
+    }
+}
+
+/* The peer hears of nothing, so it cannot say that a path is dead for it: what may
+ * be done twice is done at once, up to the first put; that and the rest as soon as
+ * the peer has said so */
+static void test_early(uint64_t seed)
+{
+    comp_t comps[4] = {{0}};
+    const vmp_conn_t *conn;
+    region_t remote;
+    region_t local;
+    stream_t stream;
+    unsigned index;
+    vmp_iov_t iov;
+    unsigned i;
+
+    world_begin("what need not wait", seed);
+    world_params.num_paths     = 2;
+    world_params.spread_thresh = 4096;
+    world_open(2);
+    region_make(&local, 0, 64, 1);
+    region_make(&remote, 1, 64, 2);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 2);
+    conn  = stream.ep.conn;
+    index = conn->tx_path->index;
+    set_ud_loss(1000000);
+    stream_kill_path(&stream, index, VMP_WC_RETRY_EXC);
+    VMP_CHECK(stream_send(&stream, SEND_ZCOPY, 32, &comps[0]) ==
+              VMP_INPROGRESS);
+    iov = (vmp_iov_t){local.data, 64, &local.mem};
+    VMP_CHECK(vmp_ep_get_zcopy(&stream.ep, &iov, 1, (uintptr_t)remote.data,
+                               &remote.rkey, &comps[1]) == VMP_INPROGRESS);
+    VMP_CHECK(vmp_ep_put_zcopy(&stream.ep, &iov, 1, (uintptr_t)remote.data,
+                               &remote.rkey, &comps[2]) == VMP_INPROGRESS);
+    VMP_CHECK(stream_send(&stream, SEND_ZCOPY, 32, &comps[3]) ==
+              VMP_INPROGRESS);
+    VMP_CHECK(conn->paths[index]->num_ops == 4);
+    world_until(comps[1].calls == 1, 100);
+    VMP_CHECK((comps[0].calls == 1) && (world_nodes[1].received == 1));
+    VMP_CHECK(memcmp(local.data, remote.data, 64) == 0);
+    world_run(100000000);
+    VMP_CHECK((comps[2].calls == 0) && (comps[3].calls == 0) &&
+              (conn->replays == 1));
+    set_ud_loss(0);
+    world_until(comps[2].calls && comps[3].calls, 2000);
+    for (i = 0; i < 4; ++i) {
+        VMP_CHECK((comps[i].calls == 1) && (comps[i].status == VMP_OK));
+    }
+
+    VMP_CHECK((world_nodes[1].received == 2) && (conn->replays == 0));
+    VMP_CHECK(!stream.failed);
+    stream_close(&stream);
+    region_free(&local);
+    region_free(&remote);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
@@ -140,7 +206,8 @@ int main(void)
     uint64_t i;
 
     for (i = seed; i < seed + rounds; ++i) {
-        test_deaths(i, 1 + i % 4, 0);
+        test_deaths(i, 1 + i % 4, i % 8 == 7);
+        test_early(i);
     }
 
     printf("test_core_replay: ok\n");

@@ -13,10 +13,12 @@
 #include "vmp_stats.h"
 
 /*
- * What a dead path had not completed is done again on another one, when both
- * sides have fenced it off (R6). Messages go by their SN: the peer drops what
- * it has. Of puts, the PSN that the peer expected tells what was executed: that is
- * done, and one of which only the beginning was goes on behind it (R7).
+ * What a dead path had not completed is done again on another one. Messages go by
+ * their SN: the peer drops what it has. So they are sent as soon as our own QP has
+ * stopped (R11), and so are reads, which change nothing at the peer. Puts, and
+ * what is behind them, wait until the peer has fenced the path off, too (R6). The
+ * PSN that it expected tells what was executed: that is done, and one of which
+ * only the beginning was goes on behind it (R7).
  *
  * All of one path goes to one other path, in order, so that what a fence had
  * ordered by one queue stays ordered (R3). If that path dies, too, the rest
@@ -346,12 +348,23 @@ static vmp_path_t *vmp_replay_target(vmp_path_t *path)
             path->target->is_error) ? NULL : path->target;
 }
 
+/* Whether the oldest WR of a path may be done again. A QP that is stuck, or whose
+ * device is, may still read its memory, or write it. */
+static int vmp_replay_is_safe(const vmp_path_t *path)
+{
+    const vmp_wr_t *wr = &path->ring[path->tail & path->mask];
+
+    return path->is_dead ||
+           (!path->is_stuck && !path->rail->is_broken &&
+            (wr->kind != VMP_WR_PUT) && (wr->kind != VMP_WR_PUT_CHUNK));
+}
+
 static int vmp_replay_is_ready(vmp_path_t *path)
 {
     vmp_path_t *to;
 
     /* what a doomed one had was not copied when its endpoint went */
-    if (!path->is_dead || path->conn->is_doomed ||
+    if (!vmp_replay_is_safe(path) || path->conn->is_doomed ||
         (path->conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
         return 0;
     }
@@ -418,11 +431,11 @@ unsigned vmp_replay_progress(vmp_iface_t *iface)
     vmp_list_for_each_safe(link, tmp, &iface->replaying) {
         path   = vmp_replay_next(link);
         count += vmp_replay_path(path, VMP_REPLAY_BUDGET);
-        if (!path->is_dead) {
-            vmp_replay_wait(path, now);
-        } else if (path->tail == path->head) {
+        if (path->tail == path->head) {
             vmp_replay_end(path);
             ++count;
+        } else if (!path->is_dead) {
+            vmp_replay_wait(path, now);
         }
     }
 
