@@ -133,6 +133,67 @@ static void test_deaths(uint64_t seed, unsigned num_deaths, int is_idle)
     world_end();
 }
 
+static unsigned picks;
+static int      picked;
+static size_t   pick_length;
+
+/* The last path that there is */
+static int pick_last(void *priv, const vmp_policy_path_t *paths,
+                     uint64_t eligible, size_t length)
+{
+    (void)priv;
+    (void)paths;
+    ++picks;
+    pick_length = length;
+    picked      = 63 - __builtin_clzll(eligible);
+    return picked;
+}
+
+/* A policy chooses where the work of a dead path goes: all of it to one */
+static void test_choice(uint64_t seed)
+{
+    comp_t comps[2] = {{0}};
+    unsigned num    = 0;
+    vmp_policy_ops_t policy;
+    const vmp_conn_t *conn;
+    const vmp_path_t *path;
+    stream_t stream;
+    unsigned index;
+    uint32_t head;
+
+    world_begin("a policy chooses", seed);
+    world_params.spread_thresh = 4096;
+    world_open(2);
+    policy                       = *world_nodes[0].iface->policy;
+    policy.select_replay         = pick_last;
+    world_nodes[0].iface->policy = &policy;
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    conn  = stream.ep.conn;
+    index = conn->tx_path->index;
+    picks = 0;
+    stream_kill_path(&stream, index, VMP_WC_RETRY_EXC);
+    VMP_CHECK(stream_send(&stream, SEND_ZCOPY, 100, &comps[0]) ==
+              VMP_INPROGRESS);
+    VMP_CHECK(stream_send(&stream, SEND_ZCOPY, 50, &comps[1]) ==
+              VMP_INPROGRESS);
+    VMP_CHECK(conn->paths[index]->num_ops == 2);
+    head = conn->paths[(index == 3) ? 2 : 3]->head;
+    world_until(picks > 0, 1000);
+    VMP_CHECK(picked == ((index == 3) ? 2 : 3));
+    VMP_CHECK(pick_length >= 100);
+    world_until(comps[0].calls && comps[1].calls, 1000);
+    path = conn->paths[picked];
+    for (; head != path->head; ++head) {
+        num += (path->ring[head & path->mask].kind == VMP_WR_AM);
+    }
+
+    VMP_CHECK((num == 2) && (picks == 1));
+    VMP_CHECK(world_nodes[1].received == 2);
+    stream_close(&stream);
+    world_end();
+}
+
 static void set_ud_loss(uint32_t ppm)
 {
     unsigned i;
@@ -208,6 +269,7 @@ int main(void)
     for (i = seed; i < seed + rounds; ++i) {
         test_deaths(i, 1 + i % 4, i % 8 == 7);
         test_early(i);
+        test_choice(i);
     }
 
     printf("test_core_replay: ok\n");
