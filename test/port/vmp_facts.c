@@ -32,6 +32,9 @@
 #define KILLS       8
 #define RETRIES     2
 #define RETRIES_MAX 7
+#define LOADS       16
+#define READS       8
+#define LOAD_BYTES  (256u << 10)
 #define HERE        0
 #define THERE       1
 
@@ -412,30 +415,68 @@ static void try_crossing(void)
 }
 
 
-/* Replies to a READ are lost, and it is repeated; with a write without length
- * behind it, or without */
+/* The first replies to READs wait behind writes of the other side when the links
+ * are cut, so that the READs are repeated whole; with a write without length behind
+ * each, or without */
 static void try_repeated(int has_write)
 {
-    const char *what = has_write ? ", write without length behind it" : "";
-    unsigned qp      = make_pair_retries(RETRIES_MAX);
-    facts_msg_t msg  = {
-        .step = STEP_READ,
-        .v    = {qp, 1, FACTS_REGION / 4, base[THERE], rkey[THERE]}
-    };
+    unsigned num[2] = {0};
+    facts_msg_t msg = {.step = STEP_READ};
+    unsigned load[LOADS];
+    unsigned reads[READS];
+    unsigned i;
 
-    side_step(&msg);
-    if (has_write) {
-        write_to_peer(HERE, qp, 2, 0, 0);
+    for (i = 0; i < LOADS; ++i) {
+        load[i] = make_pair_retries(RETRIES_MAX);
+    }
+
+    for (i = 0; i < READS; ++i) {
+        reads[i] = make_pair_retries(RETRIES_MAX);
+    }
+
+    for (i = 0; i < LOADS; ++i) {
+        write_to_peer(THERE, load[i], 0, LOAD_BYTES, 0);
     }
 
     sleep_ms(100);
+    for (i = 0; i < READS; ++i) {
+        msg.v[0] = reads[i];
+        msg.v[1] = 1;
+        msg.v[2] = 64;
+        msg.v[3] = base[THERE];
+        msg.v[4] = rkey[THERE];
+        side_step(&msg);
+        if (has_write) {
+            write_to_peer(HERE, reads[i], 2, 0, 0);
+        }
+    }
+
     if (links("cut") == 0) {
         sleep_ms(100);
         links("heal");
-        fact("READ repeated%s: %s", what, ended(HERE, 0, 20000));
     }
 
-    drop_pair(qp);
+    for (;;) {
+        msg = at(HERE, STEP_POLL, 0, 2000, 0);
+        if (msg.v[0] == 0) {
+            break;
+        }
+
+        if (msg.v[1] == 1) {
+            ++num[msg.v[2] == IBV_WC_REM_ACCESS_ERR];
+        }
+    }
+
+    fact("%u READs%s, replies lost: %u refused, %u not", READS,
+         has_write ? ", a write without length behind each" : "", num[1],
+         num[0]);
+    for (i = 0; i < LOADS; ++i) {
+        drop_pair(load[i]);
+    }
+
+    for (i = 0; i < READS; ++i) {
+        drop_pair(reads[i]);
+    }
 }
 
 

@@ -41,7 +41,7 @@ typedef enum step {
 } step_t;
 
 #define FACTS_VALUES  8
-#define FACTS_QPS     64
+#define FACTS_QPS     128
 #define FACTS_REGION  (32u << 20)   /**< Bytes written by the peer */
 #define FACTS_BUF     (1u << 20)    /**< Bytes of a receive buffer */
 #define FACTS_BUFS    8
