@@ -13,6 +13,7 @@
 
 #include "fake_verbs.h"
 #include "verbs_node.h"
+#include "common/vmp_task.h"
 #include "core/vmp_log.h"
 #include "unit/vmp_check.h"
 
@@ -282,6 +283,15 @@ static void fill_pools(void)
     }
 }
 
+/* One for all interfaces. The application's signals are not for it. */
+static void check_helper(void)
+{
+    uint64_t open_signals;
+
+    VMP_CHECK(vmp_task_helpers(&open_signals) == 1);
+    VMP_CHECK(open_signals == 0);
+}
+
 static void compare(const usage_t *first, const usage_t *last)
 {
     const unsigned slack[FAKE_KINDS] = {
@@ -367,6 +377,7 @@ int main(void)
     fake_begin(vmp_check_seed);
     start();
     fail_paths(&random, WARM_UP);
+    check_helper();
     fill_pools();
     set_phase(NODE_QUIET);
     VMP_CHECK(pthread_join(node_all[VISITOR].thread, NULL) == 0);
