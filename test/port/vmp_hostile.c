@@ -430,6 +430,11 @@ int main(int argc, char **argv)
     if ((num_dgrams == 0) || (num_failed > 100)) {
         die("%u sends failed", num_failed);
     }
+    for (i = 0; i < KIND_LAST; ++i) {
+        if (num_thrown[i] == 0) {
+            die("nothing was thrown of kind '%s'", kind_names[i]);
+        }
+    }
     printf("vmp_hostile: PASS\n");
     return 0;
 }
