@@ -13,6 +13,7 @@
 # Lines of the table:
 #   each NAME VALUE...   an option that each host sets for itself
 #   same NAME VALUE...   an option that is the same on both
+#                        Values behind a "|" are tried once, with any others
 #   not NAME=VALUE[,VALUE...] NAME=VALUE[,VALUE...]
 #                        values that exclude each other on one host
 # "-" for a value leaves the option alone.
@@ -24,14 +25,21 @@ $1 == "not" { exclude($2, $3); next }
 { print FILENAME ": " FNR ": what is " $1 "?" >"/dev/stderr"; failed = 1; exit }
 
 # Factors and their values are numbers from here on
-function add_factor(hosts, name,    i)
+function add_factor(hosts, name,    i, n, bar)
 {
     ++num_factors
     host_of[num_factors] = hosts
     name_of[num_factors] = name
-    num_values[num_factors] = NF - 2
-    for (i = 3; i <= NF; ++i)
-        value_of[num_factors, i - 2] = $i
+    for (i = 3; i <= NF; ++i) {
+        if ($i == "|") {
+            bar = 1
+            continue
+        }
+        value_of[num_factors, ++n] = $i
+        if (bar)
+            is_single[num_factors, n] = 1
+    }
+    num_values[num_factors] = n
 }
 
 function exclude(left, right,    f, g)
@@ -68,7 +76,7 @@ END {
         make_rows()
     if (num_open > 0) {
         for (pair in open) {
-            split(pair, n, SUBSEP)
+            split(pair, n, SUBSEP) # twice the same: a single value
             print host_of[n[1]] "." name_of[n[1]] "=" \
                   value_of[n[1], n[2]] " " host_of[n[3]] "." name_of[n[3]] \
                   "=" value_of[n[3], n[4]] >"/dev/stderr"
@@ -78,19 +86,31 @@ END {
     }
 }
 
-# open[f, i, g, j]: no row has this pair yet; f < g
+# open[f, i, g, j]: no row has this pair yet; f < g. A single value is a pair of
+# its own, which comes last, and into rows where the option has nothing to close.
 function list_pairs(    f, i, g, j)
 {
-    for (f = 1; f < num_factors; ++f)
-        for (i = 1; i <= num_values[f]; ++i)
+    for (f = 1; f <= num_factors; ++f)
+        for (i = 1; i <= num_values[f]; ++i) {
+            if ((f, i) in is_single) {
+                open_pair(f, i, f, i)
+                continue
+            }
             for (g = f + 1; g <= num_factors; ++g)
                 for (j = 1; j <= num_values[g]; ++j)
-                    if (!((f, i, g, j) in forbidden)) {
-                        open[f, i, g, j] = 1
-                        ++open_of[f, i]
-                        ++open_of[g, j]
-                        ++num_open
-                    }
+                    if (!((f, i, g, j) in forbidden) &&
+                        !((g, j) in is_single))
+                        open_pair(f, i, g, j)
+        }
+}
+
+function open_pair(f, i, g, j)
+{
+    open[f, i, g, j] = 1
+    ++open_of[f, i]
+    if (f != g)
+        ++open_of[g, j]
+    ++num_open
 }
 
 function is_open(f, i, g, j)
@@ -100,12 +120,13 @@ function is_open(f, i, g, j)
 
 function close_pairs(row,    f, g)
 {
-    for (f = 1; f < num_factors; ++f)
-        for (g = f + 1; g <= num_factors; ++g)
+    for (f = 1; f <= num_factors; ++f)
+        for (g = f; g <= num_factors; ++g)
             if ((f, row[f], g, row[g]) in open) {
                 delete open[f, row[f], g, row[g]]
                 --open_of[f, row[f]]
-                --open_of[g, row[g]]
+                if (f != g)
+                    --open_of[g, row[g]]
                 --num_open
             }
 }
@@ -166,7 +187,7 @@ function choose(row, f,    i, g, gain, best, value)
     best = -1
     value = 0
     for (i = 1; i <= num_values[f]; ++i) {
-        gain = 0
+        gain = is_open(f, i, f, i)
         for (g in row) {
             if (g == f)
                 continue

@@ -24,17 +24,90 @@ SECONDS_IN_ALL=540
 SECONDS_A_ROW=40
 BASE_PORT=15000
 
-# Options that are not in the table, or have gone
+# Options of vmp that are not in the table, or have gone
 check_names()
 {
     on a 30 vmprun ucx_info -cf >"$OUT/config" 2>&1 ||
         fail "ucx_info -cf fails"
     if ! diff <(sed -n 's/^UCX_VMP_\([A-Z_]*\)=.*/\1/p' "$OUT/config" |
                 LC_ALL=C sort -u) \
-              <(awk '$1 == "each" || $1 == "same" { print $2 }' "$TABLE" |
+              <(awk '{ print $2 }' "$OUT/table" | sed -n 's/^UCX_VMP_//p' |
                 LC_ALL=C sort -u) >"$OUT/diff"; then
         problem "settings.tab and ucx_info -cf differ in options"
         show "$OUT/diff"
+    fi
+}
+
+# The table's options of UCX in $OUT/table, with their full names: "number of
+# values" NAME VALUE... Those of vmp_integrity, whose values are options, are
+# left out.
+make_table()
+{
+    awk '$1 == "each" || $1 == "same" {
+        n = 0
+        line = ""
+        for (i = 3; i <= NF; ++i)
+            if ($i ~ /^-./)
+                next
+            else if ($i != "|") {
+                ++n
+                line = line " " $i
+            }
+        print n, ($2 ~ /^UCX_/ ? "" : "UCX_VMP_") $2 line
+    }' "$TABLE" >"$OUT/table"
+}
+
+# Values that are the default, or two that are the same, try nothing. UCX says
+# itself what it makes of them: the first value of all options, the second, ...
+check_values()
+{
+    local rounds=() round number
+
+    number=$(awk '$1 > n { n = $1 } END { print n + 0 }' "$OUT/table")
+    for ((round = 1; round <= number; round++)); do
+        rounds+=("$(awk -v i=$((round + 2)) \
+            'i <= NF && $i != "-" { printf "%s=%s ", $2, $i }' "$OUT/table")")
+    done
+    # shellcheck disable=SC2016 # for the shell over there
+    on a 120 bash -c 'for settings; do
+            echo "round $((++round))"
+            env $settings vmprun ucx_info -cf
+        done' - "${rounds[@]}" >"$OUT/rounds" 2>&1 || fail "ucx_info -cf fails"
+    awk '
+        FILENAME == ARGV[1] {
+            for (i = 3; i <= NF; ++i) {
+                value[$2, i - 2] = $i
+                if ($i == "-")
+                    has_default[$2] = 1
+                else
+                    missing[$2 "=" $i] = 1
+            }
+            next
+        }
+        /^round / { round = $2 }
+        !/^UCX_[A-Z_]*=/ { next }
+        { name = substr($0, 1, index($0, "=") - 1) }
+        FILENAME == ARGV[2] {
+            if (name in has_default)
+                seen[$0] = "the default"
+            next
+        }
+        {
+            is = value[name, round]
+            if (!((name "=" is) in missing))
+                next
+            delete missing[name "=" is]
+            if ($0 in seen)
+                print name "=" is " is the same as " seen[$0]
+            seen[$0] = is
+        }
+        END {
+            for (setting in missing)
+                print setting " is not what UCX takes"
+        }' "$OUT/table" "$OUT/config" "$OUT/rounds" | LC_ALL=C sort >"$OUT/same"
+    if [ -s "$OUT/same" ]; then
+        problem "settings.tab has values that try nothing"
+        sed 's/^/    | /' "$OUT/same"
     fi
 }
 
@@ -126,7 +199,9 @@ check_row()
 
 lab_start
 [ "$TLS" = vmp ] || skip "is about vmp's settings"
+make_table
 check_names
+check_values
 make_rows
 seed=${VMP_TEST_SEED:-$(date +%s)}
 say "$number rows, seed $seed"
