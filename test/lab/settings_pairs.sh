@@ -8,8 +8,9 @@
 # timeout: 600
 #
 # Every value of every UCX_VMP_* option with every value of every other one, on
-# one host and across the two: rows from settings.tab by pairs.awk, each a short
-# run of vmp_integrity with contents checked.
+# one host and across the two, and with those of UCX's own settings, of error
+# handling, sleeping and more workers: rows from settings.tab by pairs.awk, each a
+# short run of vmp_integrity with contents checked.
 #
 # Environment:
 #   VMP_TEST_SEED   seed of the first row (printed; the next row's is one more)
@@ -120,34 +121,43 @@ make_rows()
     number=$(wc -l <"$OUT/rows")
 }
 
-# settings_of HOST: a line a row, "NAME=VALUE ..."
+# settings_of HOST: a line a row, "NAME=VALUE ..." and options of vmp_integrity
 settings_of()
 {
-    tr ' ' '\n' <"$OUT/rows" >"$OUT/words"
     awk -v host="$1" '{
         line = "ROW=" NR
         for (i = 1; i <= NF; ++i) {
             dot = index($i, ".")
-            if (index(substr($i, 1, dot - 1), host) && $i !~ /=-$/)
-                line = line " UCX_VMP_" substr($i, dot + 1)
+            if (!index(substr($i, 1, dot - 1), host) || $i ~ /=-$/)
+                continue
+            word = substr($i, dot + 1)
+            if (word ~ /=-/)
+                sub(/^[^=]*=/, "", word)
+            else if (word !~ /^UCX_/)
+                word = "UCX_VMP_" word
+            line = line " " word
         }
         print line
     }' "$OUT/rows"
 }
 
 # In the host: rows from standard input, one after the other. The peer waits for
-# us at each row's port, or we for it.
+# us at each row's port, or we for it. UCX 1.13 says nothing of its lanes with the
+# new protocols but for UCX_PROTO_INFO.
 # shellcheck disable=SC2016 # for the shell over there
 ROWS_LOOP='
     peer=$1 port=$2 seed=$3 limit=$4 seconds=$5 program=$6
     shift 6
     while read -r row settings; do
         [ $SECONDS -lt "$limit" ] || break
-        n=${row#ROW=} options=
-        [ $((n % 2)) = 0 ] || options="$options -E"
-        [ $((n % 3)) != 0 ] || options="$options -w 2"
-        ret=0
-        env "$@" $settings "$program" -p $((port + n)) -t "$seconds" \
+        n=${row#ROW=} names= options= ret=0
+        for word in $settings; do
+            case $word in
+                -*) options="$options $word" ;;
+                *) names="$names $word" ;;
+            esac
+        done
+        env "$@" $names "$program" -p $((port + n)) -t "$seconds" \
             -s $((seed + n)) -n 6 -e 2 -m 400000 $options $peer \
             >/tmp/row 2>&1 </dev/null || ret=$?
         sed "s/^/row $n: /" /tmp/row | grep -av "env variables:"
@@ -162,6 +172,7 @@ run_rows()
     "$VMPLAB" exec "$1" --timeout "$seconds" -- bash -c "$ROWS_LOOP" - \
         "$2" $BASE_PORT "$seed" $SECONDS_IN_ALL $SECONDS_A_ROW \
         "$LIBEXEC/vmp_integrity" "${TEST_ENV[@]}" "${launch_env[@]}" \
+        UCX_PROTO_INFO=y \
         <"$OUT/rows.$1" >"$OUT/log.$1" 2>&1
 }
 
@@ -182,7 +193,7 @@ check_row()
        ! grep -aq 'vmp_integrity: PASS' "$OUT/row.a" ||
        ! grep -aq 'vmp_integrity: PASS' "$OUT/row.b"; then
         problem "row $1 (seed $((seed + $1))):" \
-                "$(sed -n "$1p" "$OUT/rows" | sed 's/[a-z]*\.[A-Z_]*=- *//g')"
+                "$(sed -nE "$1{s/[a-z]+\.[A-Z_]+=-( |\$)//g;p}" "$OUT/rows")"
         for host in a b; do
             grep -aE 'ERROR|WARN|FAIL|Assertion|signal|^ends' "$OUT/row.$host" |
                 sed "s/^/    | $host: /" | head -n 6
