@@ -135,6 +135,7 @@ static void test_settings(void)
         {"PATH_WINDOW", "inf"}, {"RX_WINDOW", "131072"}, {"OVERHEAD", "2s"},
         {"RX_WINDOW_MIN", "0"}, {"RX_WINDOW_MIN", "1024"}, {"NUM_UD", "0"},
         {"SPREAD_THRESH", "auto"}, {"PEER_TIMEOUT", "1e9s"},
+        {"BANDWIDTH", "-1MBs"}, {"BANDWIDTH", "1e400GBs"},
         {"NUM_PATHS", "-1"}, {"STATS", "yes"}, {"STATS", "file:"}, {"STATS", "file:/tmp/%x"},
         {"STATS", "file:/nowhere/at/all"}
     };

@@ -17,7 +17,9 @@
 #include <math.h>
 #include <string.h>
 
-#define UCT_VMP_SUSPECT_MAX  1e6        /* seconds: longer is never */
+#define UCT_VMP_SUSPECT_MAX     1e6     /* seconds: longer is never */
+#define UCT_VMP_CONFIG_BW_AUTO  (-2.0)  /* UCX's, which renamed it */
+#define UCT_VMP_CONFIG_MAX_BW   1e15    /* bytes a second */
 
 
 /* enum ibv_mtu */
@@ -222,15 +224,22 @@ static int uct_vmp_config_check_auto(const char *name, unsigned long value,
            uct_vmp_config_check(name, value, 0, max, 0);
 }
 
-static int uct_vmp_config_check_time(const char *name, double value, double min,
-                                     double max)
+static int uct_vmp_config_check_real(const char *name, double value, double min,
+                                     double max, const char *unit)
 {
     if ((value >= min) && (value <= max)) {
         return 1;
     }
 
-    vmp_error("UCX_VMP_%s is %gs: must be %gs..%gs", name, value, min, max);
+    vmp_error("UCX_VMP_%s is %g%s: must be %g%s..%g%s", name, value, unit, min,
+              unit, max, unit);
     return 0;
+}
+
+static int uct_vmp_config_check_time(const char *name, double value, double min,
+                                     double max)
+{
+    return uct_vmp_config_check_real(name, value, min, max, "s");
 }
 
 static int uct_vmp_config_is_valid(const uct_vmp_iface_config_t *config)
@@ -281,6 +290,9 @@ static int uct_vmp_config_is_valid(const uct_vmp_iface_config_t *config)
                                      1e6) &
            uct_vmp_config_check_time("SUSPECT_TIME", config->suspect_time, 1e-6,
                                      INFINITY) &
+           ((config->bandwidth == UCT_VMP_CONFIG_BW_AUTO) ||
+            uct_vmp_config_check_real("BANDWIDTH", config->bandwidth, 0,
+                                      UCT_VMP_CONFIG_MAX_BW, "B/s")) &
            uct_vmp_config_check_time("LATENCY", config->latency, 0, 1) &
            uct_vmp_config_check_time("OVERHEAD", config->overhead, 0, 1);
 }
