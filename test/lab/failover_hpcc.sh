@@ -5,7 +5,6 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# full on: trixie
 # timeout: 700
 #
 # hpcc, which judges its results itself, while links are cut and healed.
@@ -22,8 +21,10 @@
 . "$LAB_TEST_DIR/lib_failover.sh"
 
 failover_start
+cut_logs=("$OUT/mpi")
 layer_mount hpcc
 cutting cutter_many
 test_hpcc
 cutting_end hpcc
+cuts_shown hpcc 1
 lab_end

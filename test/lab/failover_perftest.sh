@@ -5,8 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# full on: trixie
-# timeout: 600
+# timeout: 700
 #
 # ucx_perftest while one link, a second and a third are cut, and healed in another
 # order: no error, and the links carry all payload.
@@ -16,12 +15,11 @@
 # shellcheck source-path=SCRIPTDIR source=lib_failover.sh
 . "$LAB_TEST_DIR/lib_failover.sh"
 
-# under_all TEST SIZE ITERATIONS
+# under_all TEST SIZE ITERATIONS: or more
 under_all()
 {
-    cutting cutter_many
-    perf "links cut one on the other" "$1" "$2" "$3"
-    cutting_end "$1"
+    under_round "$1" cutter_many "$3" \
+                perf "links cut one on the other" "$1" "$2"
 }
 
 failover_start

@@ -7,7 +7,7 @@
 # Runs vmp_integrity on both hosts; source it after lib.sh.
 
 integrity_port=14500
-integrity_limit=130    # seconds
+integrity_limit=130    # seconds for both sides; they say why 10 s before
 
 # integrity WHAT OPTIONS SETTINGS: both lists of words
 integrity()
@@ -20,9 +20,11 @@ integrity()
     if ! pair $integrity_limit $integrity_port \
               env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" \
               "$LIBEXEC/vmp_integrity" -p $integrity_port \
+              -t $((integrity_limit - 10)) \
               -- \
               env "${TEST_ENV[@]}" $3 "${LAUNCH[@]}" \
-              "$LIBEXEC/vmp_integrity" -p $integrity_port $2 b; then
+              "$LIBEXEC/vmp_integrity" -p $integrity_port \
+              -t $((integrity_limit - 10)) $2 b; then
         said=$(cat "$OUT/client" "$OUT/server")
         problem "$what: $(grep -a 'vmp_integrity: FAIL' <<<"$said" ||
                           echo 'does not run')" \
