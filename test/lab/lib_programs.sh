@@ -7,6 +7,7 @@
 # Runs our own UCP programs (test/ucp) on both hosts; source it after lib.sh.
 
 program_port=15500
+mesh_limit=200     # seconds
 
 # The program's payload went over the links, and over our lanes. out and in are
 # of host a.
@@ -88,9 +89,9 @@ mesh()
     # shellcheck disable=SC2206 # words
     command=(env "${TEST_ENV[@]}" $4 "${LAUNCH[@]}" "$LIBEXEC/vmp_mesh"
              -n $((2 * num)) -l "$num" -p $program_port $3)
-    mesh_host b 200 "$num" $((2 * num - 1)) "${command[@]}" &
+    mesh_host b $mesh_limit "$num" $((2 * num - 1)) "${command[@]}" &
     pid=$!
-    mesh_host a 200 0 $((num - 1)) "${command[@]}" || ret=$?
+    mesh_host a $mesh_limit 0 $((num - 1)) "${command[@]}" || ret=$?
     wait $pid || ret=$?
     resources_check "$what"
     if [ $ret != 0 ] ||

@@ -6,12 +6,13 @@
 #
 """Two Python processes that speak by UCX, as programs of UCX-Py and UCXX do:
 
-  vmp_python.py [--module FILE] [--seed N] server HOST PORT
-  vmp_python.py [--module FILE] [--seed N] client HOST PORT
+  vmp_python.py [--module FILE] [--seed N] [--rounds N] [--repeat N]
+                server|client HOST PORT
 
 Both check what they receive, and that they sleep. --module loads Virtuoso's
-module by its path first, for a process without the preload shim. The seed of
-both must be the same."""
+module by its path first, for a process without the preload shim. --rounds are
+connections one after the other, --repeat says how often each carries all. What is
+not for one side only must be the same for both."""
 
 import argparse
 import ctypes
@@ -133,6 +134,7 @@ def main():
     parser.add_argument("--module")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("side", choices=("server", "client"))
     parser.add_argument("host")
     parser.add_argument("port", type=int)
@@ -161,8 +163,8 @@ def main():
             ep = ucp.Endpoint(worker, address=(args.host, args.port))
         side = Side(ucp, worker, ep, "%s %d" % (args.seed, i), args.side)
         worker.am_handler(AM_DATA, side.on_am)
-        for act in (side.tags, side.streams, side.messages, side.cancel,
-                    side.part):
+        for act in ([side.tags, side.streams, side.messages] * args.repeat +
+                    [side.cancel, side.part]):
             act()
     if listener:
         listener.close()
@@ -171,7 +173,7 @@ def main():
     assert not ucp.Request.alive, ucp.Request.alive
     assert sleeps > 0
     print("vmp_python: PASS: %d bytes sent, slept %d times" %
-          (4 * sum(SIZES) * args.rounds, sleeps), flush=True)
+          (4 * sum(SIZES) * args.rounds * args.repeat, sleeps), flush=True)
 
 
 if __name__ == "__main__":
