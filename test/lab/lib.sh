@@ -273,14 +273,16 @@ counters_reset()
     "$VMPLAB" counters --reset >/dev/null
 }
 
-# Sets LINK_AB and LINK_BA (bytes of each link), SUM_AB, SUM_BA and MGMT
+# Sets LINK_AB and LINK_BA (bytes of each link), SUM_AB, SUM_BA and MGMT. Below 0
+# if somebody resets them just then.
 counters_read()
 {
     local numbers i
 
     # The order of the JSON text is fixed: ab and ba of each link, mgmt
     mapfile -t numbers < <("$VMPLAB" counters --json |
-                           grep -oE '"bytes": *[0-9]+' | grep -oE '[0-9]+')
+                           grep -oE '"bytes": *-?[0-9]+' |
+                           grep -oE -e '-?[0-9]+')
     [ ${#numbers[@]} -ge 3 ] || fail "vmplab counters says nothing"
     LINK_AB=() LINK_BA=() SUM_AB=0 SUM_BA=0
     for ((i = 0; i + 1 < ${#numbers[@]}; i += 2)); do
