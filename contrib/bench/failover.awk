@@ -3,7 +3,8 @@
 # See file LICENSE for terms.
 #
 # failover.csv (contestant, ms, bytes, ms of the cut, ms of the heal) -> SVG:
-# goodput over time around the cut, a panel each.
+# goodput over time around the cut, a panel each. All have one scale, but for what
+# never comes near it.
 
 FNR > 1 {
     if (!($1 in cut)) {
@@ -15,6 +16,8 @@ FNR > 1 {
     if (bin >= 0 && bin < bins) {
         sum[$1, bin] += $3
         rate = sum[$1, bin] / 1048576 * 10
+        if (rate > peak[$1])
+            peak[$1] = rate
         if (rate > top)
             top = rate
     }
@@ -32,6 +35,7 @@ END {
     for (i = 1; i <= count; i++) {
         name = names[i]
         base = i * (height + 40) - 10
+        scale = (peak[name] > 0 && peak[name] < top / 4) ? peak[name] : top
         printf "<text x=\"%d\" y=\"%d\">%s: MB/s over seconds from the cut" \
                "</text>\n", left, base - height - 8, name
         printf "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" " \
@@ -41,12 +45,12 @@ END {
                "d=\"M"
         for (bin = 0; bin < bins; bin++)
             printf "%s%.1f %.1f", bin ? " L" : "", left + bin * width / bins,
-                   base - sum[name, bin] / 1048576 * 10 / top * height
+                   base - sum[name, bin] / 1048576 * 10 / scale * height
         print "\"/>"
         printf "<path stroke=\"#888\" fill=\"none\" d=\"M%d %d V%d H%d\"/>\n",
                left, base - height, base, left + width
-        printf "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.0f</text>\n",
-               left - 6, base - height + 10, top
+        printf "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.2g</text>\n",
+               left - 6, base - height + 10, scale
         printf "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">0</text>\n",
                left - 6, base
         for (s = -4; s < 10; s += 2)
