@@ -131,8 +131,9 @@ static void prove(void)
  * ever more rarely; and if it lasts, soon */
 static void test_home(void)
 {
-    uint64_t wait = VMP_CTL_MSEC * 1000;
+    uint64_t wait = 1000 * MSEC;
     uint32_t home;
+    uint32_t away;
     uint64_t left;
     unsigned i;
 
@@ -157,6 +158,16 @@ static void test_home(void)
         wait = (i == 6) ? 1000 * MSEC : (i < 4) ? 2 * wait : wait;
     }
 
+    /* it does not carry there at all: back to where it did */
+    repair(0);
+    away = entropy();
+    prove();
+    while ((entropy() != home) || !app_is_pair_up(0, 1, 2)) {
+        world_run(10 * MSEC);
+    }
+
+    repair(0);
+    VMP_CHECK(entropy() == away);
     world_on_log = NULL;
     world_cleanup();
 }

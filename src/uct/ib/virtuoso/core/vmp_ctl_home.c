@@ -11,8 +11,8 @@
  * of a connection together on few links, where they stay when all are healed.
  * So each path remembers the entropy value on which it was up for long (its home),
  * and its leader tries that again from time to time: the path goes there as if it
- * had failed where it is, and comes back to other values if it does not carry
- * there.
+ * had failed where it is, and comes back to where it was if it does not carry
+ * there. One path of a connection at a time, and never the last one that carries.
  */
 
 #define VMP_CTL_HOME_MIN  1000          /* ms: until the first try */
@@ -61,18 +61,25 @@ static int is_away(const vmp_ctl_path_slot_t *slot)
            slot->path->is_proved && (slot->path->entropy != slot->home);
 }
 
-/* Not the last one, nor without need */
+/* Not the last one that carries, nor before the one that went before it has
+ * arrived or come back, nor without need */
 static int may_go(const vmp_ctl_conn_t *conn)
 {
-    unsigned num_up = 0;
+    const vmp_ctl_path_slot_t *slot;
+    unsigned num = 0;
     unsigned i;
 
     for (i = 0; i < conn->num_paths; i++) {
-        num_up += (conn->paths[i].path != NULL) &&
-                  (conn->paths[i].path->state == VMP_CTL_PATH_STATE_UP);
+        slot = &conn->paths[i];
+        if (slot->going_home != VMP_CTL_HOME_REST) {
+            return 0;
+        }
+
+        num += (slot->path != NULL) && slot->path->is_proved &&
+               (slot->path->state == VMP_CTL_PATH_STATE_UP);
     }
 
-    return conn->is_leader && (num_up > 1) &&
+    return conn->is_leader && (num > 1) &&
            (conn->has_user || !conn->peer_is_idle);
 }
 
@@ -97,9 +104,10 @@ void vmp_ctl_home_return(vmp_ctl_conn_t *conn, uint64_t now)
                  vmp_ctl_conn_str(conn, str), i,
                  vmp_port_udp_sport(slot->path->entropy),
                  vmp_port_udp_sport(slot->home));
+        slot->home_back = slot->path->entropy;
         vmp_ctl_path_retire(slot->path, now);
-        slot->go_home   = 1;
-        slot->repair_at = now;
+        slot->going_home = VMP_CTL_HOME_LEAVES;
+        slot->repair_at  = now;
         return;                         /* one at a time */
     }
 }
@@ -108,11 +116,26 @@ uint32_t vmp_ctl_home_entropy(vmp_ctl_conn_t *conn, unsigned index,
                               uint32_t epoch)
 {
     vmp_ctl_path_slot_t *slot = &conn->paths[index];
-    int go_home               = slot->go_home;
+    int is_leaving            = (slot->going_home == VMP_CTL_HOME_LEAVES);
+    uint32_t back             = slot->home_back;
 
-    slot->go_home = 0;
-    return (go_home && !vmp_entropy_is_taken(conn, slot->home)) ?
-           slot->home : vmp_entropy_choose(conn, index, epoch);
+    if (is_leaving && !vmp_entropy_is_taken(conn, slot->home)) {
+        slot->going_home = VMP_CTL_HOME_TRIES;
+        return slot->home;
+    }
+
+    slot->going_home = VMP_CTL_HOME_REST;
+    slot->home_back  = 0;
+    return ((back != 0) && !vmp_entropy_is_taken(conn, back)) ?
+           back : vmp_entropy_choose(conn, index, epoch);
+}
+
+void vmp_ctl_home_proved(const vmp_ctl_path_t *path)
+{
+    vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
+
+    slot->going_home = VMP_CTL_HOME_REST;
+    slot->home_back  = 0;
 }
 
 uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn)

@@ -92,6 +92,7 @@
                                              long is repaired at once */
 #define VMP_CTL_REPAIR_MIN       (20 * VMP_CTL_MSEC)
 #define VMP_CTL_REPAIR_MAX       (800 * VMP_CTL_MSEC)
+#define VMP_CTL_REPAIR_LAST      (200 * VMP_CTL_MSEC)   /**< No other carries */
 
 typedef struct vmp_ctl_conn vmp_ctl_conn_t;
 
@@ -143,6 +144,13 @@ typedef struct vmp_ctl_path {
 } vmp_ctl_path_t;
 
 
+typedef enum vmp_ctl_home_state {
+    VMP_CTL_HOME_REST,                      /**< Stays where it is */
+    VMP_CTL_HOME_LEAVES,                    /**< Goes with the next epoch */
+    VMP_CTL_HOME_TRIES                      /**< Is there, if that carries */
+} vmp_ctl_home_state_t;
+
+
 /** What stays of a path index when its QPs come and go. */
 typedef struct vmp_ctl_path_slot {
     vmp_ctl_path_t *path;                   /**< NULL: none now */
@@ -156,7 +164,9 @@ typedef struct vmp_ctl_path_slot {
                                                  for long; 0: none yet */
     uint32_t       home_wait_ms;            /**< Between tries to go back, */
     uint64_t       home_at;                 /**< and the next one */
-    uint8_t        go_home;                 /**< With the next epoch */
+    uint32_t       home_back;               /**< Value that carried before it
+                                                 left for home; 0: none */
+    uint8_t        going_home;              /**< vmp_ctl_home_state_t */
     uint64_t       down_time;               /**< When it failed; 0: carries */
     uint32_t       tries;                   /**< To repair it since */
     uint16_t       down_port;               /**< UDP source port that failed */
@@ -608,6 +618,9 @@ void vmp_ctl_home_return(vmp_ctl_conn_t *conn, uint64_t now);
 /** Entropy value of a path that is about to be requested. */
 uint32_t vmp_ctl_home_entropy(vmp_ctl_conn_t *conn, unsigned index,
                               uint32_t epoch);
+
+/** A path carries. */
+void vmp_ctl_home_proved(const vmp_ctl_path_t *path);
 
 /** When vmp_ctl_home_return() has something to do; UINT64_MAX: never. */
 uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn);

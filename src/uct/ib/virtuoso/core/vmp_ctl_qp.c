@@ -146,9 +146,33 @@ static void path_destroy(vmp_ctl_path_t *path)
 }
 
 /* Who fails again and again is repaired ever more rarely */
+/* Whether another path of its connection carries */
+static int has_other(const vmp_ctl_path_t *path)
+{
+    const vmp_ctl_conn_t *conn = path->conn;
+    const vmp_ctl_path_t *other;
+    unsigned i;
+
+    for (i = 0; i < conn->num_paths; i++) {
+        other = conn->paths[i].path;
+        if ((other != NULL) && (other != path) && other->is_proved &&
+            (other->state == VMP_CTL_PATH_STATE_UP)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
 static void set_backoff(const vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
+    uint32_t max_ms           = VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC;
+
+    if (path->conn->has_user && !has_other(path)) {
+        /* somebody may wait, and each try is another way */
+        max_ms = VMP_CTL_REPAIR_LAST / VMP_CTL_MSEC;
+    }
 
     if (path->is_proved && (now - path->proved_time >= VMP_CTL_STABLE)) {
         slot->backoff_ms = 0;
@@ -158,8 +182,8 @@ static void set_backoff(const vmp_ctl_path_t *path, uint64_t now)
         slot->backoff_ms *= 2;
     }
 
-    if (slot->backoff_ms > VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC) {
-        slot->backoff_ms = VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC;
+    if (slot->backoff_ms > max_ms) {
+        slot->backoff_ms = max_ms;
     }
 
     slot->repair_at = now + slot->backoff_ms * VMP_CTL_MSEC;
@@ -304,6 +328,7 @@ void vmp_ctl_path_proved(vmp_ctl_conn_t *conn, uint8_t index, uint32_t epoch,
         path->is_proved   = 1;
         path->proved_time = now;
         vmp_ctl_log_repaired(path, now);
+        vmp_ctl_home_proved(path);
         vmp_ctl_conn_wait(conn, now);   /* until it may go home */
     }
 }
