@@ -29,6 +29,8 @@
 
 #include "core/vmp_log.h"
 
+#include "port/sim/sim.h"
+
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -37,6 +39,10 @@
 
 /* Programs after which each known failure has been seen */
 #define MAIN_ROUNDS_EXPECTED  8000
+
+#define MAIN_TWICE            100       /* programs, of which one is run twice */
+#define MAIN_HOLES            4096
+#define MAIN_HOLE_MAX         2048      /* bytes */
 
 
 static program_t main_prog;
@@ -144,10 +150,62 @@ static int main_one(void)
     return 0;
 }
 
+/* Digest of what happened: on the network, and in the applications */
+static uint64_t main_run(uint64_t seed)
+{
+    uint64_t hash;
+
+    program_make(&main_prog, seed, driver.is_faulty);
+    world_run(&main_prog);
+    program_free(&main_prog);
+    hash = sim_hash();
+    hash = (hash ^ world.stamp) * 0x9e3779b97f4a7c15ull;
+    hash = (hash ^ world.steps) * 0x9e3779b97f4a7c15ull;
+    return hash ^ world.rnd.state;
+}
+
+/* A program has one outcome: also where the heap gives other addresses, in
+ * another order. Return 0, or -1 after saying so. */
+static int main_again(uint64_t seed, uint64_t want)
+{
+    static void *holes[MAIN_HOLES];
+    uint64_t got;
+    unsigned i;
+    rnd_t rnd;
+
+    rnd_init(&rnd, seed);
+    for (i = 0; i < MAIN_HOLES; ++i) {
+        holes[i] = malloc(rnd_log(&rnd, 1, MAIN_HOLE_MAX));
+    }
+
+    for (i = 0; i < MAIN_HOLES; i += 2) {
+        free(holes[i]);
+    }
+
+    got = main_run(seed);
+    for (i = 1; i < MAIN_HOLES; i += 2) {
+        free(holes[i]);
+    }
+
+    if (got == want) {
+        return 0;
+    }
+
+    printf("%s: seed %lu: rule \"repeat\" is broken at %lu ns: two runs end "
+           "with %016lx and %016lx: compare their traces\nreplay: ",
+           driver.name, (unsigned long)seed, (unsigned long)world_now(),
+           (unsigned long)want, (unsigned long)got);
+    program_make(&main_prog, seed, driver.is_faulty);
+    driver_replay(&main_prog);
+    program_free(&main_prog);
+    return -1;
+}
+
 static int main_many(uint64_t first, uint64_t rounds)
 {
     uint64_t seconds = vmp_check_env("VMP_TEST_SECONDS", 0);
     time_t end       = time(NULL) + seconds;
+    uint64_t hash;
     uint64_t i;
 
     printf("%s: seeds %lu to %lu%s\n", driver.name, (unsigned long)first,
@@ -156,9 +214,10 @@ static int main_many(uint64_t first, uint64_t rounds)
     fflush(stdout);
     main_is_many = 1;
     for (i = 0; (i < rounds) || (time(NULL) < end); ++i) {
-        program_make(&main_prog, first + i, driver.is_faulty);
-        world_run(&main_prog);
-        program_free(&main_prog);
+        hash = main_run(first + i);
+        if (((i % MAIN_TWICE) == 0) && (main_again(first + i, hash) != 0)) {
+            return ORACLE_EXIT;
+        }
     }
 
     if (driver.is_faulty && (rounds >= MAIN_ROUNDS_EXPECTED) &&

@@ -14,7 +14,7 @@
  * broken: order, duplicate, lost, content, memory, get, fence, flush, cancel,
  * completion, twice, ghost, pending, refusal, credit, sn, buffer,
  * receive-buffer, failure, recovery, traffic, paths, pace, idle, leak, bound,
- * wakeup, hang, port.
+ * wakeup, hang, port, repeat.
  */
 
 /** Say which rule was broken and how to see it again; ends the process. */
