@@ -7,6 +7,8 @@
 # Shows that sim_core and sim_fault bite: each patch in mutations/ breaks the
 # core, or the fabric below it, in one place, and random programs have to find it
 # by one of the oracle's rules. The core as it is passes with the same programs.
+# For one mutation of each program, what it prints then must show the same again,
+# and be made shorter.
 #
 #   mutations.sh [NAME...]      these only
 
@@ -17,6 +19,9 @@ programs=${VMP_MUTATION_ROUNDS:-2500}   # twice as many with accidents
 workers=2
 seconds=600             # of one run, on however slow a machine
 broken=3                # exit code: a rule was broken
+replayed=" credit-ignored fault-twice "
+
+. "$src/test/sim/lib_replay.sh"
 
 work=$(mktemp -d)
 pids=()
@@ -95,7 +100,8 @@ run() {
         echo "caught $name: $(sed -n \
             's/.*seed \([0-9]*\): rule \("[a-z-]*"\).*/rule \2, seed \1/p' \
             "$dir/out")"
-        return 0
+        check_replay "$dir" "$name"
+        return
     fi
     case $ret in
         0) echo "FAIL $name: random programs did not find it" ;;
@@ -103,6 +109,19 @@ run() {
     esac
     tail -n 3 "$dir/out"
     return 1
+}
+
+check_replay() {
+    local dir=$1 name=$2
+
+    [[ $replayed = *" $name "* ]] || return 0
+    replay "$dir" "$(program_of "$name")" "$dir/out" >"$dir/wrong"
+    if [ -s "$dir/wrong" ]; then
+        echo "FAIL $name: is not seen again as it should be:"
+        cat "$dir/wrong"
+        return 1
+    fi
+    echo "replayed $name: $(sed -n 's/^shrink: \(.*\);.*/\1/p' "$dir/short")"
 }
 
 # worker DIR NUMBER NAME...: every workers-th of the names
