@@ -15,6 +15,7 @@ unsigned           world_num;
 vmp_iface_params_t world_params;
 int                world_sleeps;
 uint64_t           world_hash;
+unsigned           world_rails = 1;
 
 /* Zcopy: the buffer must stay until completion; that of an endpoint which was
  * destroyed, until the end */
@@ -166,6 +167,7 @@ void world_begin(const char *name, uint64_t seed)
     vmp_check_seed = seed;
     sim_conf_init(&conf, seed);
     conf.hosts   = WORLD_HOSTS;
+    conf.rails   = world_rails;
     conf.max_sge = 5;
     sim_begin(&conf);
     if (getenv("VMP_TEST_DEBUG") != NULL) {
@@ -180,7 +182,7 @@ void world_begin(const char *name, uint64_t seed)
     vmp_list_init(&world_zcopies);
     world_params      = (vmp_iface_params_t){
         .port            = {
-            .num_rails     = 1,
+            .num_rails     = world_rails,
             .sq_depth      = 64,
             .cq_depth      = 1024,
             .srq_depth     = 256,
@@ -212,12 +214,19 @@ void world_begin(const char *name, uint64_t seed)
 void world_open_node(unsigned i)
 {
     node_t *node = &world_nodes[i];
-    char name[VMP_PORT_NAME_MAX];
-    const char *names[] = {name};
+    char name[VMP_MAX_RAILS][VMP_PORT_NAME_MAX];
+    const char *names[VMP_MAX_RAILS];
+    unsigned rail;
 
     VMP_CHECK(i < WORLD_MAX_NODES);
-    snprintf(name, sizeof(name), "h%ur0", i % WORLD_HOSTS);
-    VMP_CHECK(vmp_port_md_open(names, 1, &node->md) == VMP_OK);
+    for (rail = 0; rail < world_rails; ++rail) {
+        names[rail] = name[rail];
+        snprintf(name[rail], sizeof(name[rail]), "h%ur%u", i % WORLD_HOSTS,
+                 rail);
+        world_params.port.rails[rail].dev_index = rail;
+    }
+
+    VMP_CHECK(vmp_port_md_open(names, world_rails, &node->md) == VMP_OK);
     world_params.arg = node;
     VMP_CHECK(vmp_iface_create(node->md, &world_params, &node->iface) ==
               VMP_OK);
@@ -496,8 +505,8 @@ void region_make(region_t *region, unsigned node, size_t size, int seed)
                                VMP_MEM_LOCAL_WRITE | VMP_MEM_REMOTE_WRITE |
                                VMP_MEM_REMOTE_READ, 0,
                                &region->mem) == VMP_OK);
-    region->rkey.num_devs = 1;
-    region->rkey.key[0]   = region->mem.rkey[0];
+    region->rkey.num_devs = world_rails;
+    memcpy(region->rkey.key, region->mem.rkey, sizeof(region->rkey.key));
 }
 
 void region_free(region_t *region)

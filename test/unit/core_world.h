@@ -75,6 +75,8 @@ extern vmp_iface_params_t world_params;
 extern int                world_sleeps; /**< Nodes progress only when woken, as
                                              programs that wait for events */
 extern uint64_t           world_hash;       /**< Of the last world's events */
+extern unsigned           world_rails;      /**< Devices of each node, from the
+                                                 next world on: 1 */
 
 /** Begin a test: defaults in world_params and sim_conf, a fresh network. */
 void world_begin(const char *name, uint64_t seed);
