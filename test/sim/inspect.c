@@ -18,11 +18,18 @@
 
 inst_t *inspect_peer(const vmp_conn_t *conn)
 {
-    uint64_t id = conn->peer_id;
+    uint64_t id    = conn->peer_id;
+    inst_t **known = &world.known[id % WORLD_KNOWN];
     inst_t *inst;
+
+    /* in a crowd a search for each connection would take long */
+    if ((*known != NULL) && ((*known)->attr.addr.id == id)) {
+        return *known;
+    }
 
     for (inst = world.insts; inst != NULL; inst = inst->next) {
         if (inst->attr.addr.id == id) {
+            *known = inst;
             return inst;
         }
     }
@@ -200,6 +207,7 @@ static void inspect_books(const inst_t *inst)
     vmp_link_t *link;
     unsigned i;
 
+    bounds_inspect(inst);
     vmp_list_for_each(link, &iface->all) {
         conn         = vmp_container_of(link, vmp_conn_t, all);
         outstanding += conn->outstanding;
@@ -289,6 +297,7 @@ static void inspect_eps(const inst_t *inst)
 void inspect_inst(inst_t *inst)
 {
     const vmp_iface_t *iface = inst->iface;
+    int is_deep              = (inst->num_polls++ % INSPECT_DEEP) == 0;
     const vmp_conn_t *conn;
     vmp_link_t *link;
 
@@ -300,18 +309,18 @@ void inspect_inst(inst_t *inst)
             continue;
         }
 
-        if (!world.prog->is_crowd) {
-            inspect_credit(inst, conn);
-        }
-
+        inspect_credit(inst, conn);
         inspect_window(inst, conn);
+        if (is_deep || (conn->deepen > 0)) {
+            bounds_conn(inst, conn, is_deep);
+        }
     }
 
     vmp_list_for_each(link, &iface->dead) {
         inspect_lost(inst, vmp_container_of(link, vmp_conn_t, all));
     }
 
-    if ((inst->num_polls++ % INSPECT_DEEP) == 0) {
+    if (is_deep) {
         inspect_books(inst);
     }
 }

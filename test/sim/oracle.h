@@ -143,6 +143,16 @@ void inspect_idle(inst_t *inst);
  *  left. */
 void inspect_long(void);
 
+
+/* White box, bounds.c */
+
+/** Pools, copies of short sends, and control. */
+void bounds_inspect(const inst_t *inst);
+
+/** Bytes in flight of a connection that has not failed; `is_deep`: look at
+ *  them. */
+void bounds_conn(inst_t *inst, const vmp_conn_t *conn, int is_deep);
+
 /** For people */
 void inspect_dump(const inst_t *inst);
 

@@ -106,6 +106,7 @@ static void world_free(void)
     while ((inst = world.insts) != NULL) {
         world.insts = inst->next;
         exec_free_inst(inst);
+        free(inst->deepest);
         free(inst->ops);
         free(inst);
     }

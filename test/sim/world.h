@@ -18,6 +18,7 @@
 #define WORLD_CANARY    16              /* bytes around a buffer */
 #define WORLD_IDS_LEN   8               /* bytes */
 #define WORLD_MAX_FAULTY 8              /* hosts, with accidents by name */
+#define WORLD_KNOWN     1024            /* interfaces found without a search */
 
 /* Endpoints of a host: the program's, and one to each host at the end */
 #define WORLD_SLOTS     (PROG_MAX_SLOTS + WORLD_MAX_FAULTY)
@@ -31,6 +32,7 @@ typedef struct kept    kept_t;
 typedef struct arrived arrived_t;
 typedef struct piece   piece_t;
 typedef struct pair    pair_t;
+typedef struct deepest deepest_t;
 
 
 /** Registered local memory of an operation */
@@ -130,6 +132,13 @@ struct user_ep {
 };
 
 
+/** How deep the windows of a connection have ever been, see bounds.c. */
+struct deepest {
+    uint32_t incarn;                    /* Of the connection */
+    uint32_t value;
+};
+
+
 /** An interface, from opening to closing. Never freed before the program
  *  ends. */
 struct inst {
@@ -151,6 +160,8 @@ struct inst {
     buf_t            *orphans;          /* Theirs until the interface closes */
     op_t             *spoiling;         /* Messages among these, see spoil.c */
     unsigned         num_polls;
+    deepest_t        *deepest;          /* By slot of the connection */
+    uint32_t         num_deepest;
 };
 
 
@@ -220,6 +231,7 @@ typedef struct world {
     uint64_t        stamp;              /* Order of what the users saw */
     host_t          hosts[PROG_MAX_HOSTS];
     inst_t          *insts;
+    inst_t          *known[WORLD_KNOWN]; /* Looked up last, by id */
     user_ep_t       **eps;
     unsigned        num_eps;
     unsigned        max_eps;
