@@ -7,6 +7,36 @@
 #include "vmp_mpi_check.h"
 
 
+/* Parts of the root's for all, and of all for the root */
+static void test_scatter_gather(size_t len, int root, int i)
+{
+    size_t all = (rank == root) ? (len * nprocs) : 0;
+    uint8_t *in = alloc(len * nprocs), *part = guarded_alloc(len);
+    uint8_t *out = guarded_alloc(all);
+    int k;
+
+    for (k = 0; (rank == root) && (k < nprocs); ++k) {
+        fill(in + (k * len), len, make_key(14, root, k, i), 0);
+        count_payload(root, k, len);
+    }
+    set_where("scatter", len);
+    MPI_Scatter(in, len, MPI_BYTE, part, len, MPI_BYTE, root, MPI_COMM_WORLD);
+    check(part, len, make_key(14, root, rank, i), 0, "scatter", root);
+    guarded_check(part, len, "scatter", root);
+
+    fill(in, len, make_key(15, rank, root, i), 0);
+    set_where("gather", len);
+    MPI_Gather(in, len, MPI_BYTE, out, len, MPI_BYTE, root, MPI_COMM_WORLD);
+    count_payload(rank, root, len);
+    for (k = 0; (rank == root) && (k < nprocs); ++k) {
+        check(out + (k * len), len, make_key(15, k, root, i), 0, "gather", k);
+    }
+    guarded_check(out, all, "gather", root);
+    free(in);
+    guarded_free(part);
+    guarded_free(out);
+}
+
 void test_coll(void)
 {
     int step       = opts.quick ? 4 : 2;
@@ -56,6 +86,8 @@ void test_coll(void)
         guarded_check(rbuf, len * nprocs, "allgather", -1);
         free(sbuf);
         guarded_free(rbuf);
+
+        test_scatter_gather(len, root, i);
 
         n   = (len + 7) / 8;
         in  = alloc(n * 8);

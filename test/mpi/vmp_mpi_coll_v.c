@@ -6,66 +6,8 @@
 
 /* Collectives whose parts differ in length, place or type, and reductions */
 
-#include "vmp_mpi_check.h"
+#include "vmp_mpi_parts.h"
 
-#define GAP 13
-
-
-/* Parts of different lengths, one behind the other with gaps between */
-typedef struct {
-    int    *counts, *displs;
-    size_t span;
-} parts_t;
-
-
-/* Bytes that @a src has for @a dst: none at times */
-static int part_size(int src, int dst, size_t size, int index)
-{
-    uint64_t key = make_key(50, src, dst, index);
-
-    return ((key % 5) == 0) ? 0 : (int)((key >> 8) % (size + 1));
-}
-
-static void parts_alloc(parts_t *parts)
-{
-    parts->counts = alloc(nprocs * sizeof(int));
-    parts->displs = alloc(nprocs * sizeof(int));
-    parts->span   = 0;
-}
-
-static void parts_add(parts_t *parts, int peer, int size)
-{
-    parts->counts[peer] = size;
-    parts->displs[peer] = (int)parts->span;
-    parts->span        += (size_t)size + GAP;
-}
-
-static void parts_free(parts_t *parts)
-{
-    free(parts->counts);
-    free(parts->displs);
-}
-
-/* Contents of the part that @a src has for @a dst */
-static void part_fill(uint8_t *buf, const parts_t *parts, int src, int dst,
-                      int index)
-{
-    fill(buf + parts->displs[dst], parts->counts[dst],
-         make_key(51, src, dst, index), 0);
-}
-
-static void part_check(const uint8_t *buf, const parts_t *parts, int src,
-                       int dst, int index, const char *op)
-{
-    const uint8_t *gap = buf + parts->displs[src] + parts->counts[src];
-    int i;
-
-    check(buf + parts->displs[src], parts->counts[src],
-          make_key(51, src, dst, index), 0, op, src);
-    for (i = 0; i < GAP; ++i) {
-        check_value(op, src, gap[i], GUARD_BYTE);
-    }
-}
 
 static void test_alltoallv(size_t size, int index)
 {
@@ -77,8 +19,8 @@ static void test_alltoallv(size_t size, int index)
     parts_alloc(&out);
     parts_alloc(&in);
     for (k = 0; k < nprocs; ++k) {
-        parts_add(&out, k, part_size(rank, k, size, index));
-        parts_add(&in, k, part_size(k, rank, size, index));
+        parts_add(&out, k, parts_draw(rank, k, size, index));
+        parts_add(&in, k, parts_draw(k, rank, size, index));
     }
     sbuf  = alloc(out.span);
     rbuf  = guarded_alloc(in.span);
@@ -115,15 +57,15 @@ static void test_alltoallv(size_t size, int index)
 static void test_gatherv(size_t size, int index)
 {
     int root     = index % nprocs;
-    int own_size = part_size(rank, 0, size, index), k, scattered;
+    int own_size = parts_draw(rank, 0, size, index), k, scattered;
     parts_t parts, scatter;
     uint8_t *own, *all;
 
     parts_alloc(&parts);
     parts_alloc(&scatter);
     for (k = 0; k < nprocs; ++k) {
-        parts_add(&parts, k, part_size(k, 0, size, index));
-        parts_add(&scatter, k, part_size(root, k, size, index));
+        parts_add(&parts, k, parts_draw(k, 0, size, index));
+        parts_add(&scatter, k, parts_draw(root, k, size, index));
     }
     own = alloc(own_size);
     all = guarded_alloc(parts.span);
