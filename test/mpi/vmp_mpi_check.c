@@ -255,6 +255,7 @@ static const struct {
     {"rma-lock", test_rma_lock, 1},
     {"atomics", test_atomics, 1},
     {"swaps", test_swaps, 1},
+    {"swaps-32", test_swaps_32, 1},
     {"threads", test_threads, 1},
     {"spawn", test_spawn, 0},
     {"accept", test_accept, 0},

@@ -87,6 +87,7 @@ void test_rma_pscw(void);
 void test_spawn(void);
 void test_storms(void);
 void test_swaps(void);
+void test_swaps_32(void);
 void test_threads(void);
 void test_truncation(void);
 void test_types(void);

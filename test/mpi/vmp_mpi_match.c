@@ -8,6 +8,8 @@
 
 #include "vmp_mpi_check.h"
 
+#include <stdio.h>
+
 /* Tags of messages that nobody sends, and of those that order others */
 #define TAG_NEVER 30001
 #define TAG_READY 30002
@@ -317,13 +319,64 @@ static void test_cancel_race(int i)
     guarded_free(rbuf);
 }
 
+/* A send is canceled or received, never both nor neither: what its receiver
+ * saw has to be what its sender was told. A message of the same tag that is one
+ * byte longer comes behind. Returns whether ours was canceled. */
+static int test_cancel_send(int i)
+{
+    int size      = pick_size(i), canceled, received = 0, count, sent, sent_in;
+    uint8_t *sbuf = alloc(size), *last = alloc(size + 1);
+    uint8_t *rbuf = guarded_alloc(size + 1);
+    MPI_Request req[2];
+    MPI_Status st;
+
+    set_where("cancel of a send", size);
+    fill(sbuf, size, make_key(37, rank, next, i), 0);
+    fill(last, size + 1, make_key(39, rank, next, i), 0);
+    if (i % 2) {
+        MPI_Isend(sbuf, size, MPI_BYTE, next, i, MPI_COMM_WORLD, &req[0]);
+    } else {
+        MPI_Issend(sbuf, size, MPI_BYTE, next, i, MPI_COMM_WORLD, &req[0]);
+    }
+    MPI_Cancel(&req[0]);
+    MPI_Isend(last, size + 1, MPI_BYTE, next, i, MPI_COMM_WORLD, &req[1]);
+    MPI_Recv(rbuf, size + 1, MPI_BYTE, prev, i, MPI_COMM_WORLD, &st);
+    MPI_Get_count(&st, MPI_BYTE, &count);
+    if (count == size) {
+        received = 1;
+        check(rbuf, size, make_key(37, prev, rank, i), 0, "cancel of a send",
+              prev);
+        check_value("behind a send to cancel", prev, rbuf[size], GUARD_BYTE);
+        MPI_Recv(rbuf, size + 1, MPI_BYTE, prev, i, MPI_COMM_WORLD, &st);
+    }
+    check_received(rbuf, size + 1, make_key(39, prev, rank, i),
+                   "after a send to cancel", &st);
+    MPI_Wait(&req[0], &st);
+    MPI_Test_cancelled(&st, &canceled);
+    MPI_Wait(&req[1], MPI_STATUS_IGNORE);
+    sent = !canceled;
+    MPI_Sendrecv(&sent, 1, MPI_INT, next, TAG_READY, &sent_in, 1, MPI_INT, prev,
+                 TAG_READY, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    check_value("message of a send to cancel", prev, received, sent_in);
+    count_payload(rank, next, (size + 1) + (sent ? size : 0));
+    free(sbuf);
+    free(last);
+    guarded_free(rbuf);
+    return canceled;
+}
+
 void test_cancel(void)
 {
-    int i, rounds = opts.quick ? 14 : 70;
+    int i, canceled = 0, rounds = opts.quick ? 14 : 70;
 
     for (i = 0; i < rounds; ++i) {
         test_cancel_unmatched(i);
         test_cancel_race(i);
+        canceled += test_cancel_send(i);
+    }
+    if (rank == 0) {
+        printf("vmp_mpi_check: %d of %d sends were canceled\n", canceled,
+               rounds);
     }
 }
 

@@ -6,8 +6,6 @@
 
 #include "vmp_mpi_check.h"
 
-#define ATOMIC_COUNT 16
-
 
 /* Each rank owns one region in its successor's window */
 static void test_rma_window(MPI_Win win, uint8_t *base, size_t win_size,
@@ -73,69 +71,6 @@ static void test_rma_window(MPI_Win win, uint8_t *base, size_t win_size,
         free(sbuf);
         guarded_free(rbuf);
     }
-}
-
-/* Sums do not depend on the order in which ranks arrive, lost or doubled
- * updates show */
-void test_atomics(void)
-{
-    int rounds = opts.quick ? 5 : 20;
-    int64_t *base, add[ATOMIC_COUNT], got, one = 1, seen = -1, want;
-    int i, j, k, target;
-    MPI_Win win;
-
-    set_where("accumulate", sizeof(add));
-    MPI_Win_allocate(WIN_SIZE((ATOMIC_COUNT + 1) * 8), 8, MPI_INFO_NULL,
-                     MPI_COMM_WORLD, &base, &win);
-    memset(base, 0, (ATOMIC_COUNT + 1) * 8);
-    MPI_Win_fence(0, win);
-    MPI_Win_fence(0, win);
-    MPI_Win_lock_all(0, win);
-    for (i = 0; i < rounds; ++i) {
-        target = (rank + i) % nprocs;
-        for (j = 0; j < ATOMIC_COUNT; ++j) {
-            add[j] = (rank + 1) * (j + 1);
-        }
-        MPI_Accumulate(add, ATOMIC_COUNT, MPI_INT64_T, target, 0, ATOMIC_COUNT,
-                       MPI_INT64_T, MPI_SUM, win);
-        MPI_Win_flush(target, win);
-        /* one counter for all: every rank must see it grow */
-        MPI_Fetch_and_op(&one, &got, MPI_INT64_T, 0, ATOMIC_COUNT, MPI_SUM,
-                         win);
-        MPI_Win_flush(0, win);
-        check_value("fetch_and_op grows", 0, got > seen, 1);
-        seen = got;
-    }
-
-    /* Nobody may leave a barrier before the last one came: each adds one
-     * before, and all must be counted behind it */
-    for (i = 0; i < rounds; ++i) {
-        set_where("barrier", 0);
-        MPI_Fetch_and_op(&one, &got, MPI_INT64_T, 0, ATOMIC_COUNT, MPI_SUM,
-                         win);
-        MPI_Win_flush(0, win);
-        MPI_Barrier(MPI_COMM_WORLD);
-        MPI_Fetch_and_op(NULL, &got, MPI_INT64_T, 0, ATOMIC_COUNT, MPI_NO_OP,
-                         win);
-        MPI_Win_flush(0, win);
-        check_value("barrier", -1, got >= (int64_t)nprocs * (rounds + i + 1),
-                    1);
-    }
-    MPI_Win_unlock_all(win);
-    MPI_Barrier(MPI_COMM_WORLD);
-    MPI_Win_lock(MPI_LOCK_SHARED, rank, 0, win);
-    for (want = 0, k = 0; k < nprocs; ++k) {
-        for (i = 0; i < rounds; ++i) {
-            want += (((k + i) % nprocs) == rank) ? (k + 1) : 0;
-        }
-    }
-    for (j = 0; j < ATOMIC_COUNT; ++j) {
-        check_value("accumulate", -1, base[j], want * (j + 1));
-    }
-    check_value("fetch_and_op", -1, base[ATOMIC_COUNT],
-                (rank == 0) ? (int64_t)rounds * nprocs * 2 : 0);
-    MPI_Win_unlock(rank, win);
-    MPI_Win_free(&win);
 }
 
 void test_rma(void)
