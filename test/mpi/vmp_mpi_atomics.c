@@ -68,6 +68,7 @@ static int32_t cells_32_close(MPI_Win *win, const char *op, int32_t start,
         check_value(op, 0, cells[j], want[j]);
     }
     MPI_Win_unlock_all(*win);
+    set_where("free of a window", 4);
     MPI_Win_free(win);
     return cells[CELL_FETCHED];
 }
@@ -149,6 +150,57 @@ void test_swaps_32(void)
     check_value("32-bit fetch_and_op: tokens", 0, start + sum, got);
 }
 
+/* What get_accumulate fetches is what was there before: every sum is met once
+ * by each cell */
+static void test_get_accumulate(int rounds)
+{
+    int64_t *base, one = 1, seen = -1, fetched[NUM_CELLS], add[NUM_CELLS], got;
+    double biggest = rank + 0.5, max;
+    int i, j;
+    MPI_Win win;
+
+    set_where("get_accumulate", 8 * NUM_CELLS);
+    MPI_Win_allocate(WIN_SIZE((NUM_CELLS + 2) * 8), 8, MPI_INFO_NULL,
+                     MPI_COMM_WORLD, &base, &win);
+    memset(base, 0, (NUM_CELLS + 2) * 8);
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Win_lock_all(0, win);
+    for (j = 0; j < NUM_CELLS; ++j) {
+        add[j] = j + 1;
+    }
+    for (i = 0; i < rounds; ++i) {
+        MPI_Get_accumulate(add, NUM_CELLS, MPI_INT64_T, fetched, NUM_CELLS,
+                           MPI_INT64_T, 0, 0, NUM_CELLS, MPI_INT64_T, MPI_SUM,
+                           win);
+        MPI_Win_flush(0, win);
+        check_value("get_accumulate grows", 0, fetched[0] > seen, 1);
+        seen = fetched[0];
+        for (j = 0; j < NUM_CELLS; ++j) {
+            check_value("get_accumulate: whole steps", 0,
+                        fetched[j] % (j + 1), 0);
+        }
+    }
+    MPI_Accumulate(&biggest, 1, MPI_DOUBLE, 0, NUM_CELLS, 1, MPI_DOUBLE,
+                   MPI_MAX, win);
+    MPI_Accumulate(&one, 1, MPI_INT64_T, 0, NUM_CELLS + 1, 1, MPI_INT64_T,
+                   MPI_REPLACE, win);
+    MPI_Win_flush(0, win);
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Get_accumulate(NULL, 0, MPI_INT64_T, fetched, NUM_CELLS, MPI_INT64_T,
+                       0, 0, NUM_CELLS, MPI_INT64_T, MPI_NO_OP, win);
+    MPI_Get(&max, 1, MPI_DOUBLE, 0, NUM_CELLS, 1, MPI_DOUBLE, win);
+    MPI_Get(&got, 1, MPI_INT64_T, 0, NUM_CELLS + 1, 1, MPI_INT64_T, win);
+    MPI_Win_flush(0, win);
+    for (j = 0; j < NUM_CELLS; ++j) {
+        check_value("get_accumulate: sum", 0, fetched[j],
+                    (int64_t)rounds * nprocs * (j + 1));
+    }
+    check_value("accumulate: largest", 0, max == (nprocs - 0.5), 1);
+    check_value("accumulate: replace", 0, got, 1);
+    MPI_Win_unlock_all(win);
+    MPI_Win_free(&win);
+}
+
 /* Sums do not depend on the order in which ranks arrive, lost or doubled
  * updates show */
 void test_atomics(void)
@@ -210,24 +262,23 @@ void test_atomics(void)
                 (rank == 0) ? (int64_t)rounds * nprocs * 2 : 0);
     MPI_Win_unlock(rank, win);
     MPI_Win_free(&win);
+    test_get_accumulate(rounds);
     test_atomics_32(rounds);
 }
 
 /* A lock of our own, made of compare_and_swap, that guards cells written by
- * others; and what get_accumulate fetches is what was there before */
+ * others */
 void test_swaps(void)
 {
     int rounds = opts.quick ? 4 : 20;
     int64_t *base, free_value = 0, taken = rank + 1, got, cells[NUM_CELLS];
-    int64_t one = 1, seen, fetched[NUM_CELLS], add[NUM_CELLS];
-    double biggest = rank + 0.5, max;
     int i, j;
     MPI_Win win;
 
     set_where("compare_and_swap", 8);
-    MPI_Win_allocate(WIN_SIZE((NUM_CELLS + 3) * 8), 8, MPI_INFO_NULL,
+    MPI_Win_allocate(WIN_SIZE((NUM_CELLS + 1) * 8), 8, MPI_INFO_NULL,
                      MPI_COMM_WORLD, &base, &win);
-    memset(base, 0, (NUM_CELLS + 3) * 8);
+    memset(base, 0, (NUM_CELLS + 1) * 8);
     MPI_Barrier(MPI_COMM_WORLD);
     MPI_Win_lock_all(0, win);
     for (i = 0; i < rounds; ++i) {
@@ -259,41 +310,6 @@ void test_swaps(void)
     MPI_Win_flush(0, win);
     check_value("updates under our lock", 0, cells[0],
                 (int64_t)rounds * nprocs);
-    MPI_Barrier(MPI_COMM_WORLD);
-
-    /* On the same cells: every sum that is fetched is met once by each cell */
-    set_where("get_accumulate", 8 * NUM_CELLS);
-    for (j = 0; j < NUM_CELLS; ++j) {
-        add[j] = j + 1;
-    }
-    for (i = 0, seen = -1; i < rounds; ++i) {
-        MPI_Get_accumulate(add, NUM_CELLS, MPI_INT64_T, fetched, NUM_CELLS,
-                           MPI_INT64_T, 0, 1, NUM_CELLS, MPI_INT64_T, MPI_SUM,
-                           win);
-        MPI_Win_flush(0, win);
-        check_value("get_accumulate grows", 0, fetched[0] > seen, 1);
-        seen = fetched[0];
-        for (j = 0; j < NUM_CELLS; ++j) {
-            got = fetched[j] - ((int64_t)rounds * nprocs);
-            check_value("get_accumulate: whole steps", 0, got % (j + 1), 0);
-        }
-    }
-    MPI_Accumulate(&biggest, 1, MPI_DOUBLE, 0, NUM_CELLS + 1, 1, MPI_DOUBLE,
-                   MPI_MAX, win);
-    MPI_Accumulate(&one, 1, MPI_INT64_T, 0, NUM_CELLS + 2, 1, MPI_INT64_T,
-                   MPI_REPLACE, win);
-    MPI_Win_flush(0, win);
-    MPI_Barrier(MPI_COMM_WORLD);
-    MPI_Get_accumulate(NULL, 0, MPI_INT64_T, fetched, NUM_CELLS, MPI_INT64_T,
-                       0, 1, NUM_CELLS, MPI_INT64_T, MPI_NO_OP, win);
-    MPI_Get(&max, 1, MPI_DOUBLE, 0, NUM_CELLS + 1, 1, MPI_DOUBLE, win);
-    MPI_Get(&got, 1, MPI_INT64_T, 0, NUM_CELLS + 2, 1, MPI_INT64_T, win);
-    MPI_Win_flush(0, win);
-    for (j = 0; j < NUM_CELLS; ++j) {
-        check_value("get_accumulate: sum", 0, fetched[j],
-                    (int64_t)rounds * nprocs * (j + 2));
-    }
-    check_value("accumulate: largest", 0, max == (nprocs - 0.5), 1);
-    check_value("accumulate: replace", 0, got, 1);
     MPI_Win_unlock_all(win);
-    MPI_Win_free(&win);}
+    MPI_Win_free(&win);
+}
