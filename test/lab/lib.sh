@@ -200,7 +200,22 @@ ucx_is_before()
 
     is=$(on a 20 ucx_info -v | sed -nE 's/.*ersion:? ([0-9]+\.[0-9]+).*/\1/p' |
          head -n 1)
-    [ "$(printf '%s\n' "${is:?}" "$1" | sort -V | head -n 1)" != "$1" ]
+    version_is_before "${is:?}" "$1"
+}
+
+# version_is_before VERSION OTHER
+version_is_before()
+{
+    [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" != "$2" ]
+}
+
+# Packets that the device of host $1 has sent and received: those to itself count
+# twice
+device_packets()
+{
+    # shellcheck disable=SC2016 # for the shell over there
+    on "$1" 30 bash -c 'cd /sys/class/infiniband/rxe0/ports/1/hw_counters
+        echo $(($(cat sent_pkts) + $(cat rcvd_pkts)))'
 }
 
 # Ends a test: the sum of what problem said

@@ -53,14 +53,6 @@ gtest_name()
     esac
 }
 
-# Packets that a host's device has sent and received
-gtest_packets()
-{
-    # shellcheck disable=SC2016 # for the shell over there
-    on "$1" 30 bash -c 'cd /sys/class/infiniband/rxe0/ports/1/hw_counters
-        echo $(($(cat sent_pkts) + $(cat rcvd_pkts)))'
-}
-
 # gtest_shard HOST NUMBER SECONDS FILTER: runs a half of the tests
 gtest_shard()
 {
@@ -106,7 +98,7 @@ gtest_run()
         *) filter+=-$gtest_skip ;;
     esac
     for host in "${GTEST_HOSTS[@]}"; do
-        before+=("$(gtest_packets "$host")")
+        before+=("$(device_packets "$host")")
         gtest_shard "$host" $i "$2" "$filter" &
         i=$((i + 1))
     done
@@ -116,7 +108,7 @@ gtest_run()
         gtest_judge "$host"
         # Whoever sends packets to himself counts each twice
         if [ "$TLS" != tcp ] &&
-           [ $(($(gtest_packets "$host") - before[i])) -lt "$gtest_ok" ]; then
+           [ $(($(device_packets "$host") - before[i])) -lt "$gtest_ok" ]; then
             problem "host $host: the tests did not go over its device"
         fi
         i=$((i + 1))

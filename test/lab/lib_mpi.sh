@@ -18,6 +18,15 @@ mpi_log_collect()
     done
 }
 
+# mpi_log_to_files MPI: where it has to be, for COMMAND. MPICH's mpirun passes on
+# half lines of one rank amid those of another.
+mpi_log_to_files()
+{
+    [ "$1" = mpich ] || return 0
+    MPI_LOG=/tmp/vmp_mpi_check.log
+    COMMAND=(env "UCX_LOG_FILE=$MPI_LOG.%p" "${COMMAND[@]}")
+}
+
 # mpi_run WHAT SECONDS CMD...: runs mpirun on host a. With MPI_LOG, the ranks'
 # UCX has its output there.
 mpi_run()
@@ -63,14 +72,25 @@ mpi_check()
         "links $SUM_AB and $SUM_BA, management network $MGMT"
 }
 
-# mpi_openmpi_layers WHAT RANKS: every rank took pml ucx and osc ucx
+# openmpi_is_before MAJOR.MINOR: the hosts' Open MPI
+openmpi_is_before()
+{
+    local is
+
+    is=$(on a 20 mpirun.openmpi --version |
+         sed -nE '1s/.*\) ([0-9]+\.[0-9]+).*/\1/p')
+    version_is_before "${is:?}" "$1"
+}
+
+# mpi_openmpi_layers WHAT RANKS [CHILDREN]: every rank took pml ucx and osc ucx,
+# and those that were spawned pml ucx
 mpi_openmpi_layers()
 {
-    local count
+    local count all=$(($2 + ${3:-0}))
 
     count=$(grep -ac 'selected ucx best priority' "$OUT/mpi" || true)
-    if [ "$count" -lt "$2" ]; then
-        problem "$1: pml ucx in $count of $2 ranks"
+    if [ "$count" -lt $all ]; then
+        problem "$1: pml ucx in $count of $all ranks"
     fi
     # Of Open MPI's layers only osc ucx asks UCX for atomics
     count=$(lane_lines "$OUT/mpi" | grep -cE 'amo(_am)?\(' || true)
@@ -94,13 +114,16 @@ mpi_settings()
 
 # mpi_command MPI FORM RANKS: sets COMMAND to what starts RANKS ranks on each
 # host, by "vmprun mpirun" or "mpirun vmprun". MPI_SLOTS=N: with room for as many.
+# MPI_ONE_HOST=1: on host a alone.
 mpi_command()
 {
     local mpi=$1 form=$2 ranks=$3 slots=${MPI_SLOTS:-$3} setting
+    local hosts="a:$slots,b:$slots" count=$((2 * $3))
 
+    [ -z "${MPI_ONE_HOST:-}" ] || hosts=a:$slots count=$ranks
     COMMAND=(env "${TEST_ENV[@]}")
     [ "$form" = "mpirun vmprun" ] || COMMAND+=("${LAUNCH[@]}")
-    COMMAND+=("mpirun.$mpi" --host "a:$slots,b:$slots" -np $((2 * ranks)))
+    COMMAND+=("mpirun.$mpi" --host "$hosts" -np "$count")
     if [ "$mpi" = openmpi ]; then
         COMMAND+=(--mca pml_base_verbose 10 --mca osc_base_verbose 10)
         # One processor a host: ranks must let each other run
@@ -120,17 +143,13 @@ mpi_command()
 # mpi_check_run MPI FORM RANKS SECONDS OPTION...: vmp_mpi_check, with options
 mpi_check_run()
 {
-    local mpi=$1 form=$2 ranks=$3 seconds=$4 what MPI_LOG= COMMAND
+    local mpi=$1 form=$2 ranks=$3 seconds=$4 what MPI_LOG='' COMMAND
 
     shift 4
     [ "$VMP_TLS" = vmp ] || form="mpirun vmprun"
     what="$mpi, $form, $ranks a host, ${TEST_ENV[0]}"
     mpi_command "$mpi" "$form" "$ranks"
-    # MPICH's mpirun passes on half lines of one rank amid those of another
-    if [ "$mpi" = mpich ]; then
-        MPI_LOG=/tmp/vmp_mpi_check.log
-        COMMAND=(env "UCX_LOG_FILE=$MPI_LOG.%p" "${COMMAND[@]}")
-    fi
+    mpi_log_to_files "$mpi"
     mpi_run "$what" "$seconds" "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" \
             --time-limit $((seconds - 5)) "$@" || return 0
     mpi_check "$what" || return 0
@@ -165,20 +184,44 @@ mpi_has()
     fi
 }
 
-# mpi_end MPI HOW: one rank ends amid traffic. All others must end soon, on both
-# hosts, and leave nothing behind.
+# After so many seconds nobody may be left of a job of which one rank has ended;
+# by themselves the others would wait until --time-limit
+END_LIMIT=40
+
+# mpi_end MPI HOW RANKS: with so many ranks a host, the last one of all ends amid
+# traffic. All others must end soon, on both hosts, and leave nothing behind.
 mpi_end()
 {
-    local mpi=$1 how=$2 what="$1, end by $2" host ret=0 COMMAND
+    local mpi=$1 how=$2 ranks=$3 what="$1, end by $2, $3 a host" host ret=0
+    local form="vmprun mpirun" last=$((2 * $3 - 1)) began took count
+    local MPI_LOG='' COMMAND
 
-    mpi_command "$mpi" "vmprun mpirun" 1
+    [ "$VMP_TLS" = vmp ] || form="mpirun vmprun"
+    mpi_command "$mpi" "$form" "$ranks"
+    mpi_log_to_files "$mpi"
+    counters_reset
     on a 120 "${COMMAND[@]}" "$LIBEXEC/vmp_mpi_check.$mpi" --time-limit 110 \
         --end "$how" >"$OUT/mpi" 2>&1 || ret=$?
-    if [ $ret = 0 ] || [ $ret = 124 ] ||
-       ! grep -aq "ending rank 1 by $how" "$OUT/mpi" ||
+    # By the clock that the rank has said it by
+    took=$(on a 20 date +%s)
+    began=$(sed -nE "s/.*ending rank $last by $how at ([0-9]+).*/\1/p" \
+                "$OUT/mpi")
+    [ -z "$MPI_LOG" ] || mpi_log_collect
+    if [ $ret = 0 ] || [ $ret = 124 ] || [ -z "$began" ] ||
        grep -aq 'vmp_mpi_check: FAIL' "$OUT/mpi"; then
         problem "$what: exit code $ret"
         show "$OUT/mpi"
+        began=$took
+    fi
+    took=$((took - began))
+    [ $took -lt $END_LIMIT ] ||
+        problem "$what: the others have ended $took s later only"
+    # Each rank has sent 1 MiB to its neighbour before
+    assert_traffic "$what" 1000000 1000000
+    assert_lanes "$what" "$OUT/mpi"
+    count=$(lane_lines "$OUT/mpi" | wc -l)
+    if [ "$count" -lt $((2 * ranks)) ]; then
+        problem "$what: UCX says its lanes in $count lines, not in all ranks"
     fi
     for host in a b; do
         # shellcheck disable=SC2016 # for the shell over there
@@ -187,7 +230,8 @@ mpi_end()
             exit 1' || problem "$what: ranks are left over on host $host"
     done
     resources_check "$what"
-    say "$what: exit code $ret"
+    say "$what: exit code $ret, all ended within $took s, links $SUM_AB and" \
+        "$SUM_BA, management network $MGMT"
 }
 
 # What vmprun would set, when something else than vmp is tried

@@ -259,6 +259,7 @@ static const struct {
     {"threads", test_threads, 1},
     {"spawn", test_spawn, 0},
     {"accept", test_accept, 0},
+    {"refusal", test_refusal, 0},
 };
 
 #define NUM_TESTS ((int)(sizeof(tests) / sizeof(tests[0])))

@@ -81,6 +81,7 @@ void test_coll_v(void);
 void test_modes(void);
 void test_nonblocking(void);
 void test_probes(void);
+void test_refusal(void);
 void test_rma(void);
 void test_rma_lock(void);
 void test_rma_pscw(void);

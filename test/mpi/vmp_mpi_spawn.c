@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 #define NUM_CHILDREN 2
 #define NUM_MEETINGS 3
@@ -149,6 +150,52 @@ void test_accept(void)
     MPI_Comm_free(&half);
 }
 
+static void check_refused(const char *what, int ret)
+{
+    char text[MPI_MAX_ERROR_STRING];
+    int len;
+
+    check_value(what, -1, ret != MPI_SUCCESS, 1);
+    MPI_Error_string(ret, text, &len);
+    if (rank == 0) {
+        printf("vmp_mpi_check: %s: %s\n", what, text);
+        fflush(stdout);
+    }
+}
+
+/* An MPI that has neither accept nor spawn says so, and the job goes on. Where
+ * one of them works the tests for it should be run instead. */
+void test_refusal(void)
+{
+    char port[MPI_MAX_PORT_NAME], path[PATH_MAX];
+    int codes[NUM_CHILDREN];
+    MPI_Comm children;
+
+    own_path(path, sizeof(path));
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+    set_where("refusal of open_port", 0);
+    check_refused("open_port is refused", MPI_Open_port(MPI_INFO_NULL, port));
+    set_where("refusal of spawn", 0);
+    check_refused("spawn is refused",
+                  MPI_Comm_spawn(path, MPI_ARGV_NULL, NUM_CHILDREN,
+                                 MPI_INFO_NULL, 0, MPI_COMM_WORLD, &children,
+                                 codes));
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
+    MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_ARE_FATAL);
+}
+
+/* Round the ring, so that every rank has lanes, and the links have carried
+ * something whatever comes */
+static void exchange_before_end(uint8_t *buf, size_t size)
+{
+    fill(buf, size, make_key(95, rank, next, 0), 0);
+    MPI_Sendrecv(buf, size, MPI_BYTE, next, 3, buf + size, size, MPI_BYTE, prev,
+                 3, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    check(buf + size, size, make_key(95, prev, rank, 0), 0, "before the end",
+          prev);
+}
+
 /* Large messages are on their way to the rank that ends and from it, and all
  * others wait for more from it. They are ended by MPI, or by their alarm. */
 void end_badly(const char *how)
@@ -158,10 +205,14 @@ void end_badly(const char *how)
     MPI_Request req[2];
     int last = nprocs - 1;
 
+    exchange_before_end(buf, size);
+    /* What UCX has said of its lanes is wanted, and nobody else flushes it */
+    fflush(NULL);
     set_where("the end of another rank", size);
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0) {
-        printf("vmp_mpi_check: ending rank %d by %s\n", last, how);
+        printf("vmp_mpi_check: ending rank %d by %s at %lld\n", last, how,
+               (long long)time(NULL));
         fflush(stdout);
     }
     memset(buf, 0, 2 * size);
