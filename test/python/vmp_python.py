@@ -18,10 +18,14 @@ import argparse
 import ctypes
 import os
 import random
+import struct
 import sys
 
 SIZES = [1, 8, 100, 8100, 8192, 8193, 20000, 100001, 1 << 20]
 AM_DATA = 7
+RMA_TAG = 1 << 41
+RMA_SHIFT = 3  # contents begin there: not aligned
+RMA_GUARD = b"\xa5" * 64
 
 
 def stream(seed, name, size):
@@ -93,6 +97,42 @@ class Side:
             assert header == b"%d" % size, header
             self.check("am", data)
 
+    def exchange(self, tag, data=b"!"):
+        """Both sides are here; returns what the peer says"""
+        buf = bytearray(1000)
+        recv = self.worker.tag_recv(buf, RMA_TAG + tag)
+        self.worker.finish(recv, self.ep.tag_send(bytearray(data),
+                                                  RMA_TAG + tag))
+        return bytes(buf[:recv.length])
+
+    def one_sided(self):
+        """Puts into the first half of the peer's memory, gets from the other
+        one. Nobody reads behind it, nor writes."""
+        half = RMA_SHIFT + max(SIZES) + len(RMA_GUARD)
+        mem = self.ucp.Memory(self.worker, bytearray(2 * half))
+        hello = self.exchange(0, struct.pack("=Q", mem.address) + mem.pack())
+        remote = self.ucp.RemoteMemory(
+            self.ep, struct.unpack("=Q", hello[:8])[0], hello[8:])
+        for size in SIZES:
+            end = RMA_SHIFT + size
+            mem.buf[:end + len(RMA_GUARD)] = bytes(end) + RMA_GUARD
+            mem.buf[half + RMA_SHIFT:half + end] = self.mine("get", size)
+            self.exchange(1)
+            got = bytearray(size)
+            get = remote.get(got, half + RMA_SHIFT)
+            self.worker.finish(remote.put(self.mine("put", size), RMA_SHIFT),
+                               get)
+            self.check("get", got)
+            self.worker.finish(self.ep.flush())
+            self.exchange(2)
+            self.check("put", mem.buf[RMA_SHIFT:end])
+            assert bytes(mem.buf[:RMA_SHIFT]) == bytes(RMA_SHIFT), "before put"
+            assert bytes(mem.buf[end:end + len(RMA_GUARD)]) == RMA_GUARD, \
+                "behind put"
+        self.exchange(3)
+        remote.close()
+        mem.close()
+
     def cancel(self):
         """A receive that nothing can match"""
         recv = self.worker.tag_recv(bytearray(100), 99)
@@ -147,7 +187,8 @@ def main():
         ctypes.CDLL(args.module)
     import vmp_ucp as ucp
     worker = ucp.Worker({"MAX_RNDV_RAILS": "1"},
-                        ucp.FEATURE_TAG | ucp.FEATURE_STREAM | ucp.FEATURE_AM)
+                        ucp.FEATURE_TAG | ucp.FEATURE_STREAM | ucp.FEATURE_AM |
+                        ucp.FEATURE_RMA)
     if "vmp" in os.environ.get("UCX_TLS", ""):
         assert len(module_paths()) == 1, module_paths()
     listener = None
@@ -163,8 +204,8 @@ def main():
             ep = ucp.Endpoint(worker, address=(args.host, args.port))
         side = Side(ucp, worker, ep, "%s %d" % (args.seed, i), args.side)
         worker.am_handler(AM_DATA, side.on_am)
-        for act in ([side.tags, side.streams, side.messages] * args.repeat +
-                    [side.cancel, side.part]):
+        for act in ([side.tags, side.streams, side.messages, side.one_sided] *
+                    args.repeat + [side.cancel, side.part]):
             act()
     if listener:
         listener.close()
@@ -173,7 +214,7 @@ def main():
     assert not ucp.Request.alive, ucp.Request.alive
     assert sleeps > 0
     print("vmp_python: PASS: %d bytes sent, slept %d times" %
-          (4 * sum(SIZES) * args.rounds * args.repeat, sleeps), flush=True)
+          (6 * sum(SIZES) * args.rounds * args.repeat, sleeps), flush=True)
 
 
 if __name__ == "__main__":

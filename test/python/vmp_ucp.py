@@ -79,6 +79,13 @@ class AmHandlerParam(c.Structure):
                 ("flags", c.c_uint32), ("cb", c.c_void_p), ("arg", c.c_void_p)]
 
 
+class MemMapParams(c.Structure):
+    _fields_ = [("field_mask", c.c_uint64), ("address", c.c_void_p),
+                ("length", c.c_size_t), ("flags", c.c_uint),
+                ("prot", c.c_uint), ("memory_type", c.c_int),
+                ("exported", c.c_void_p)]
+
+
 class AmRecvParam(c.Structure):
     _fields_ = [("attr", c.c_uint64), ("reply_ep", c.c_void_p)]
 
@@ -116,6 +123,13 @@ for name, result, args in (
         ("ucp_stream_recv_nbx", c.c_void_p, "ppspp"),
         ("ucp_am_send_nbx", c.c_void_p, "pupspsp"),
         ("ucp_am_recv_data_nbx", c.c_void_p, "pppsp"),
+        ("ucp_mem_map", STATUS, "ppp"), ("ucp_mem_unmap", STATUS, "pp"),
+        ("ucp_rkey_pack", STATUS, "pppp"),
+        ("ucp_rkey_buffer_release", None, "p"),
+        ("ucp_ep_rkey_unpack", STATUS, "ppp"),
+        ("ucp_rkey_destroy", None, "p"),
+        ("ucp_put_nbx", c.c_void_p, "ppstpp"),
+        ("ucp_get_nbx", c.c_void_p, "ppstpp"),
         ("ucp_request_cancel", None, "pp"),
         ("ucp_request_free", None, "p")):
     func = getattr(lib, name)
@@ -286,6 +300,57 @@ class Worker:
         self.epoll.close()
         lib.ucp_worker_destroy(self.handle)
         lib.ucp_cleanup(self.context)
+
+
+class Memory:
+    """Mapped for one-sided operations of others"""
+
+    def __init__(self, worker, buf):
+        self.worker, self.buf = worker, buf
+        self.address = address_of(buf)
+        self.handle = c.c_void_p()
+        params = MemMapParams(field_mask=3, address=self.address,
+                              length=len(buf))
+        check("ucp_mem_map", lib.ucp_mem_map(
+            worker.context, c.byref(params), c.byref(self.handle)))
+
+    def pack(self):
+        """The key that others need besides the address"""
+        data, size = c.c_void_p(), c.c_size_t()
+        check("ucp_rkey_pack", lib.ucp_rkey_pack(
+            self.worker.context, self.handle, c.byref(data), c.byref(size)))
+        key = c.string_at(data, size.value)
+        lib.ucp_rkey_buffer_release(data)
+        return key
+
+    def close(self):
+        check("ucp_mem_unmap", lib.ucp_mem_unmap(self.worker.context,
+                                                 self.handle))
+
+
+class RemoteMemory:
+    """What the peer of an endpoint has mapped"""
+
+    def __init__(self, ep, address, key):
+        self.ep, self.address = ep, address
+        self.handle = c.c_void_p()
+        check("ucp_ep_rkey_unpack", lib.ucp_ep_rkey_unpack(
+            ep.handle, key, c.byref(self.handle)))
+
+    def _start(self, what, func, buf, offset):
+        request = Request(what, buf)
+        return request.start(func(
+            self.ep.handle, address_of(buf), len(buf), self.address + offset,
+            self.handle, c.byref(request.param(SEND_CB))))
+
+    def put(self, buf, offset):
+        return self._start("put", lib.ucp_put_nbx, buf, offset)
+
+    def get(self, buf, offset):
+        return self._start("get", lib.ucp_get_nbx, buf, offset)
+
+    def close(self):
+        lib.ucp_rkey_destroy(self.handle)
 
 
 class Listener:
