@@ -402,6 +402,15 @@ show()
     done
 }
 
+# listens HOST PORT: waits some seconds for somebody who does
+listens()
+{
+    # shellcheck disable=SC2016 # for the shell over there
+    on "$1" 30 bash -c 'for ((i = 0; i < 100; i++)); do
+        ! ss -Hltn "sport = :$1" | grep -q . || exit 0; sleep 0.2
+        done; exit 1' - "$2"
+}
+
 # pair SECONDS PORT SERVER_CMD -- CLIENT_CMD: the server on b, and as soon as it
 # listens, the client on a. Output in $OUT/server, $OUT/client. RDMA resources
 # are back afterwards.
@@ -417,10 +426,7 @@ pair()
     shift
     on b "$seconds" "${server[@]}" >"$OUT/server" 2>&1 &
     pid=$!
-    # shellcheck disable=SC2016 # for the shell over there
-    if on b 30 bash -c 'for ((i = 0; i < 100; i++)); do
-            ! ss -Hltn "sport = :$1" | grep -q . || exit 0; sleep 0.2
-            done; exit 1' - "$port"; then
+    if listens b "$port"; then
         on a "$seconds" "$@" >"$OUT/client" 2>&1 || ret=$?
     else
         echo "the server does not listen on port $port" >"$OUT/client"
