@@ -49,8 +49,9 @@ lab_gtest_source()
     lab_say "fetching the sources of UCX $version ($suite)"
     lab_step "$LAB_CACHE/log/gtest-source-$suite.log" "sources of UCX" \
              "$LAB_SELF" _gtest_fetch "$dir" "$mirror" "$suite" ||
-        lab_die "unpack them yourself and set VMPLAB_UCX_SOURCE to the" \
-                "directory that holds ucx-$version"
+        lab_die "no sources of UCX $version from the mirror of this machine's" \
+                "apt: unpack a release of it yourself and set" \
+                "VMPLAB_UCX_SOURCE to the directory that holds ucx-$version"
     [ -e "$dir/src/test/gtest" ] ||
         lab_die "Debian's source package of UCX $version has no test/gtest"
 }
@@ -94,7 +95,9 @@ lab_gtest()
         lab_die "test/gtest/adapt.sh does not know UCX $version"
     lab_say "building UCX's tests for $suite (once; some minutes)"
     lab_step "$LAB_CACHE/log/gtest-$suite.log" "UCX's tests for $suite" \
-             "$LAB_SELF" _build_run "$tree" "$tmp" lab_gtest_script
+             "$LAB_SELF" _build_run "$tree" "$tmp" lab_gtest_script ||
+        lab_die "UCX's tests for $suite do not compile:" \
+                "$LAB_CACHE/log/gtest-$suite.log says why"
     mkdir "$tmp/done"
     mv "$tmp/obj/gtest" "$tmp/done/gtest"
     mv "$tmp/done" "$LAB_GTEST"

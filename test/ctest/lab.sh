@@ -4,8 +4,8 @@
 #
 # See file LICENSE for terms.
 #
-# The fixtures of the tests in the lab: lab.sh prepare|up|down SUITE BUILDDIR,
-# and the unit tests with the suite's UCX: lab.sh unit SUITE BUILDDIR
+# The fixtures of the tests in the lab: lab.sh prepare|gtest|up|down SUITE
+# BUILDDIR, and the unit tests with the suite's UCX: lab.sh unit SUITE BUILDDIR
 #
 # A lab that somebody else has brought up is used if it is of the same suite and
 # checkout, and is never taken down.
@@ -21,18 +21,19 @@ vmplab=$top/contrib/lab/vmplab
 mine=$build/stage/lab-is-ours
 
 skip() {
-    echo "no lab: $1"
+    echo "$*"
     [ "${VMP_REQUIRE_LAB:-0}" = 1 ] || exit 77
     echo "and VMP_REQUIRE_LAB is set"
     exit 1
 }
 
 need_lab() {
-    [ "$(id -u)" -eq 0 ] || skip "needs root"
-    [ "$(uname -m)" = x86_64 ] || skip "needs an x86_64 machine"
+    [ "$(id -u)" -eq 0 ] || skip "no lab: needs root"
+    [ "$(uname -m)" = x86_64 ] || skip "no lab: needs an x86_64 machine"
     if [ "$action" = up ]; then
         (exec 7<>/dev/net/tun) 2>/dev/null ||
-            skip "cannot open /dev/net/tun (in a container it must be given)"
+            skip "no lab: cannot open /dev/net/tun (in a container it must" \
+                "be given)"
     fi
 }
 
@@ -46,7 +47,8 @@ up() {
     if [ "$(state lab)" = up ] && [ "$(state suite)" = "$suite" ]; then
         other=$(state checkout)
         [ "${other:-$top}" = "$top" ] ||
-            skip "the lab that is up runs the build of another checkout, $other"
+            skip "no lab: the one that is up runs the build of another" \
+                "checkout, $other"
         echo "using the lab that is up; its build may be older"
         return 0
     fi
@@ -59,6 +61,17 @@ up() {
         rm -f "$mine"
         return 1
     }
+}
+
+# UCX's own tests. What to do stands in the last line.
+gtest() {
+    local out
+
+    out=$("$vmplab" gtest --suite "$suite" 2>&1) || {
+        echo "$out"
+        skip "no tests of UCX's: ${out##*$'\n'}"
+    }
+    echo "$out"
 }
 
 down() {
@@ -75,6 +88,10 @@ case $action in
         need_lab
         "$vmplab" prepare --suite "$suite"
         ;;
+    gtest)
+        need_lab
+        gtest
+        ;;
     unit)
         need_lab
         "$vmplab" _check "$suite"
@@ -85,7 +102,7 @@ case $action in
         ;;
     down) down ;;
     *)
-        echo "lab.sh: prepare, unit, up or down?" >&2
+        echo "lab.sh: prepare, gtest, unit, up or down?" >&2
         exit 2
         ;;
 esac

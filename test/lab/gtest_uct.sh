@@ -5,10 +5,9 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 1500
+# timeout: 600
 #
-# UCX's own tests of transports, over vmp. Builds them first, if need be: hence
-# the timeout.
+# UCX's own tests of transports, over vmp.
 
 # shellcheck source-path=SCRIPTDIR source=lib_gtest.sh
 . "$(dirname "$0")/lib_gtest.sh"
