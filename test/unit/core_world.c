@@ -211,12 +211,13 @@ void world_begin(const char *name, uint64_t seed)
     };
 }
 
-void world_open_node(unsigned i)
+vmp_status_t world_try_node(unsigned i)
 {
     node_t *node = &world_nodes[i];
     char name[VMP_MAX_RAILS][VMP_PORT_NAME_MAX];
     const char *names[VMP_MAX_RAILS];
     unsigned rail;
+    vmp_status_t status;
 
     VMP_CHECK(i < WORLD_MAX_NODES);
     for (rail = 0; rail < world_rails; ++rail) {
@@ -228,10 +229,20 @@ void world_open_node(unsigned i)
 
     VMP_CHECK(vmp_port_md_open(names, world_rails, &node->md) == VMP_OK);
     world_params.arg = node;
-    VMP_CHECK(vmp_iface_create(node->md, &world_params, &node->iface) ==
-              VMP_OK);
-    vmp_iface_query(node->iface, &node->attr);
     world_num = (i < world_num) ? world_num : i + 1;
+    status    = vmp_iface_create(node->md, &world_params, &node->iface);
+    if (status == VMP_OK) {
+        vmp_iface_query(node->iface, &node->attr);
+    } else {
+        node->iface = NULL;
+    }
+
+    return status;
+}
+
+void world_open_node(unsigned i)
+{
+    VMP_CHECK(world_try_node(i) == VMP_OK);
 }
 
 void world_open(unsigned num)

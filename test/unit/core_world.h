@@ -84,6 +84,9 @@ void world_begin(const char *name, uint64_t seed);
 /** Make the interface of a node, with world_params as they are. */
 void world_open_node(unsigned node);
 
+/** The same, if it can be made. */
+vmp_status_t world_try_node(unsigned node);
+
 /** Make the interfaces of `num` nodes. */
 void world_open(unsigned num);
 

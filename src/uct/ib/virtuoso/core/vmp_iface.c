@@ -172,6 +172,21 @@ static void vmp_iface_init_pools(vmp_iface_t *iface)
     vmp_obj_pool_init(&iface->waiter_pool, sizeof(vmp_waiter_t), UINT32_MAX);
 }
 
+/* The first send buffers come before those for receiving, of which there are as
+ * many as memory can be had for: with none at all nothing would ever be sent, and
+ * nobody told. */
+static vmp_status_t vmp_iface_fill_pools(vmp_iface_t *iface)
+{
+    if ((vmp_buf_pool_grow(&iface->tx_bufs) != 0) ||
+        (vmp_buf_pool_grow(&iface->short_bufs) != 0)) {
+        vmp_error("no send buffers: memory or its lockable part is used up; "
+                  "raise the limit of locked memory (ulimit -l)");
+        return VMP_ERR_NO_MEMORY;
+    }
+
+    return VMP_OK;
+}
+
 static void vmp_iface_init_lists(vmp_iface_t *iface)
 {
     vmp_list_init(&iface->active);
@@ -282,6 +297,11 @@ vmp_status_t vmp_iface_create(vmp_port_md_t *md,
     vmp_iface_init_rails(iface);
     vmp_iface_init_limits(iface);
     vmp_iface_init_pools(iface);
+
+    status = vmp_iface_fill_pools(iface);
+    if (status != VMP_OK) {
+        goto err_close;
+    }
 
     status = vmp_rx_init(iface);
     if (status != VMP_OK) {

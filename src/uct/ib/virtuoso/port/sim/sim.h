@@ -205,6 +205,8 @@ typedef struct sim_conf {
     uint32_t   qp_fail;         /**< Of a million QP creations that fail: 0 */
     uint32_t   connect_fail;    /**< Of a million vmp_port_qp_connect(): 0 */
     uint32_t   mem_fail;        /**< Of a million registrations: 0 */
+    size_t     mem_limit;       /**< Bytes that a process may have registered;
+                                     0: no limit */
     unsigned   max_qps;         /**< QPs alive a NIC; 0: no limit */
 
     /**
@@ -310,6 +312,7 @@ typedef struct sim_counters {
     uint32_t ports;
     uint32_t qps;
     uint32_t mrs;
+    uint64_t mr_bytes;
     uint32_t ahs;               /**< Destinations cached for datagrams */
 } sim_counters_t;
 

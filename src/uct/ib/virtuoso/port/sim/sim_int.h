@@ -213,6 +213,7 @@ void sim_pkt_arrive(sim_pkt_t *pkt);
 struct vmp_port_md {
     vmp_link_t link;
     int        is_killed;
+    size_t     registered;              /* bytes, for each of its devices */
     unsigned   num;
     sim_nic_t  *nics[VMP_MAX_RAILS];
 };

@@ -23,7 +23,7 @@ typedef struct sim_mr {
     uint64_t  addr;
     size_t    length;
     sim_nic_t *nic;                     /* NULL: free */
-    const vmp_port_md_t *md;            /* NULL: its process was killed */
+    vmp_port_md_t *md;                  /* NULL: its process was killed */
     unsigned  access;
     uint32_t  gen;
     uint32_t  next_free;                /* index */
@@ -142,7 +142,17 @@ vmp_status_t vmp_port_mem_reg(vmp_port_md_t *md, void *address, size_t length,
         return VMP_ERR_NO_MEMORY;
     }
 
-    mem->num_devs = md->num;
+    if ((sim_conf.mem_limit > 0) &&
+        ((md->registered + (length * md->num)) > sim_conf.mem_limit)) {
+        vmp_log_at(silent ? VMP_LOG_DEBUG : VMP_LOG_ERROR,
+                   "cannot register memory at %p, %zu bytes: %zu of %zu are "
+                   "registered", address, length, md->registered,
+                   sim_conf.mem_limit);
+        return VMP_ERR_NO_MEMORY;
+    }
+
+    md->registered += length * md->num;
+    mem->num_devs   = md->num;
     for (i = 0; (length > 0) && (i < md->num); ++i) {
         index             = sim_mr_new();
         mrs[index].addr   = (uintptr_t)address;
@@ -158,6 +168,7 @@ vmp_status_t vmp_port_mem_reg(vmp_port_md_t *md, void *address, size_t length,
         mem->lkey[i] = (index << SIM_KEY_GEN_BITS) | mrs[index].gen;
         mem->rkey[i] = mem->lkey[i] | SIM_RKEY;
         ++sim_counters.mrs;
+        sim_counters.mr_bytes += length;
     }
 
     return VMP_OK;
@@ -180,11 +191,16 @@ vmp_status_t vmp_port_mem_dereg(vmp_mem_t *mem)
             continue;
         }
 
+        if (mrs[index].md != NULL) {
+            mrs[index].md->registered -= mrs[index].length;
+        }
+
         mrs[index].nic       = NULL;
         mrs[index].gen       = (mrs[index].gen + 1) & SIM_KEY_GEN_MASK;
         mrs[index].next_free = free_mr;
         free_mr              = index;
         --sim_counters.mrs;
+        sim_counters.mr_bytes -= mrs[index].length;
     }
 
     memset(mem, 0, sizeof(*mem));

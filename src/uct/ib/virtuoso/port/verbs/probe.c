@@ -15,7 +15,8 @@
 #include <sys/resource.h>
 
 
-/** An interface needs about so much registered memory */
+/** More registered memory than an interface opens with; with the default settings
+ *  it wants 9 MiB, and goes on with fewer buffers if it gets less */
 #define VMP_VERBS_PROBE_MEM  (4ul << 20)
 
 
