@@ -15,6 +15,8 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=lib_packages.sh
 . "$LAB_TEST_DIR/lib_packages.sh"
+# shellcheck source-path=SCRIPTDIR source=lib_setup.sh
+. "$LAB_TEST_DIR/lib_setup.sh"
 
 SHIM=/usr/lib/x86_64-linux-gnu/vmp/libvmp-preload.so
 
@@ -131,30 +133,12 @@ test_by_hand()
         "$LIBEXEC/vmp_mpi_check.openmpi" --quick nonblocking coll rma
 }
 
-# The recipe of docs/setup.md, word for word
-system_wide()
-{
-    cat <<'END'
-set -eu
-echo "SHIM" >>/etc/ld.so.preload
-mkdir -p /etc/ucx
-echo 'UCX_TLS=vmp,sm,self' >>/etc/ucx/ucx.conf
-sed -i -E 's/^ *(pml|osc) *=/# &/' /etc/openmpi/openmpi-mca-params.conf
-cat >>/etc/openmpi/openmpi-mca-params.conf <<'CONF'
-pml = ucx
-osc = ucx
-opal_common_ucx_tls = any
-opal_common_ucx_devices = any
-CONF
-END
-}
-
 # No launcher and no variable; all of what UCX and MPI say of themselves
 test_system_wide()
 {
     local host app=$LIBEXEC/vmp_mpi_check
 
-    system_wide | sed "s|SHIM|$SHIM|" >"$OUT/setup"
+    setup_recipe "$SHIM" >"$OUT/setup"
     for host in a b; do
         on $host 20 cp /etc/openmpi/openmpi-mca-params.conf /tmp/mca.saved
         "$VMPLAB" exec $host --timeout 30 -- bash <"$OUT/setup" ||
