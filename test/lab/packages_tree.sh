@@ -5,10 +5,10 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 600
+# timeout: 1200
 #
-# The Debian packages: built for the suite, without complaint of lintian,
-# installed and removed in a fresh tree of it.
+# The Debian packages: built for the suite with their tests, without complaint of
+# lintian, installed and removed in a fresh tree of it.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -103,7 +103,7 @@ test_tree()
     }
 }
 
-packages_start
+packages_start check
 test_lintian
 test_tree
 lab_end
