@@ -8,9 +8,7 @@
 # timeout: 240
 #
 # Links are cut and healed, one after the other, under verified transfers of all
-# kinds: no error, all contents right, and the paths come back. About one run in
-# ten ends with a remote access error of a get (trixie): not among the short tests
-# before that is understood.
+# kinds: no error, all contents right, and the paths come back.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
