@@ -266,6 +266,8 @@ static void make_lives(program_t *prog, uint64_t span)
     uint64_t time;
     unsigned host;
     unsigned slot;
+    unsigned peer;
+    act_t *act;
 
     for (; num > 0; --num) {
         time = PROG_START + rnd(span);
@@ -286,20 +288,28 @@ static void make_lives(program_t *prog, uint64_t span)
             break;
         }
 
-        add(prog, time + rnd(span), ACT_OPEN, host, slot)->peer =
-                prog->is_crowd ? 0 : rnd(prog->num_hosts);
+        /* one draw a statement: compilers differ in what they take first */
+        peer      = prog->is_crowd ? 0 : rnd(prog->num_hosts);
+        act       = add(prog, time + rnd(span), ACT_OPEN, host, slot);
+        act->peer = peer;
     }
 }
 
 static void make_accidents(program_t *prog, uint64_t span)
 {
     unsigned num = chance(30) ? 0 : rnd(6);
+    act_type_t type;
+    uint64_t time;
+    unsigned host;
+    unsigned link;
     act_t *act;
 
     for (; num > 0; --num) {
-        act       = add(prog, PROG_START + rnd(span),
-                        ACT_FIRST_ACCIDENT + rnd(ACT_LAST - ACT_FIRST_ACCIDENT),
-                        rnd(prog->num_hosts), rnd(prog->num_links));
+        link      = rnd(prog->num_links);
+        host      = rnd(prog->num_hosts);
+        type      = ACT_FIRST_ACCIDENT + rnd(ACT_LAST - ACT_FIRST_ACCIDENT);
+        time      = PROG_START + rnd(span);
+        act       = add(prog, time, type, host, link);
         act->size = rnd_size(100, 4000000);
         switch (act->type) {
         case ACT_UD_LOSS:
@@ -352,29 +362,60 @@ static void make_faulty(program_t *prog)
 /* Soon after something was begun */
 static void make_untimely(const program_t *prog, fault_t *fault)
 {
-    uint64_t time = prog->acts[rnd(prog->num_acts)].time +
-                    rnd_size(100, 500000);
+    uint64_t time = prog->acts[rnd(prog->num_acts)].time;
 
+    time += rnd_size(100, 500000);
     if ((time + ((fault->size > FAULT_WINDOW) ? 0 : fault->size)) <
         (PROG_START + FAULT_WINDOW)) {
         fault->time = time;
     }
 }
 
+/* Those that VMP_SIM_ACCIDENTS names, e.g. "cut late-err" */
+static unsigned make_kinds(uint8_t *kinds)
+{
+    const char *list = getenv("VMP_SIM_ACCIDENTS");
+    unsigned num     = 0;
+    unsigned kind;
+    size_t len;
+
+    for (; (list != NULL) && (*list != '\0'); list += strspn(list, " ")) {
+        len = strcspn(list, " ");
+        for (kind = 0; (kind < FAULT_LAST) &&
+             ((strlen(fault_name(kind)) != len) ||
+              (strncmp(fault_name(kind), list, len) != 0)); ++kind);
+        if ((kind == FAULT_LAST) || (num == FAULT_LAST)) {
+            printf("VMP_SIM_ACCIDENTS: no accident is \"%s\"\n", list);
+            exit(2);
+        }
+
+        kinds[num++] = kind;
+        list        += len;
+    }
+
+    return num;
+}
+
 static void make_faults(program_t *prog)
 {
     unsigned num = 1 + rnd(chance(70) ? 3 : 10);
     unsigned one = chance(40) ? 1 + rnd(FAULT_LAST) : 0;
+    uint8_t kinds[FAULT_LAST];
+    unsigned num_kinds = make_kinds(kinds);
     unsigned kind;
 
     for (; num > 0; --num) {
         kind = (one > 0) ? one - 1 : rnd(FAULT_LAST);
+        if (num_kinds > 0) {
+            kind = kinds[rnd(num_kinds)];
+        }
+
         if ((kind == FAULT_OUTAGE) && (one == 0)) {
             kind = FAULT_BLACKOUT;      /* it excuses too much */
         }
 
         fault_random(&prog->faults[prog->num_faults++], kind, PROG_START,
-                     one > 0, prog->num_hosts, prog->num_links, rnd);
+                     (one > 0) && (num_kinds == 0), prog->num_hosts, prog->num_links, rnd);
         if (chance(70)) {
             make_untimely(prog, &prog->faults[prog->num_faults - 1]);
         }
