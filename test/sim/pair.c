@@ -140,6 +140,13 @@ static void pair_accident_one(pair_t *pair, const fault_t *fault)
     }
 }
 
+/* Completions of a QP that cannot be moved to ERR, or to which no marker can be
+ * posted, are not waited for */
+static int may_lose_cq(const fault_t *fault)
+{
+    return (fault->kind == FAULT_STUCK) || (fault->kind == FAULT_NO_POST);
+}
+
 void pair_accident(const fault_t *fault)
 {
     unsigned a, b;
@@ -148,8 +155,10 @@ void pair_accident(const fault_t *fault)
         for (b = 0; b < world.prog->num_hosts; ++b) {
             if (is_concerned(fault, a, b)) {
                 pair_accident_one(pair_of(a, b), fault);
-                world.hosts[a].is_hurt = 1;
-                world.hosts[b].is_hurt = 1;
+                world.hosts[a].is_hurt      = 1;
+                world.hosts[b].is_hurt      = 1;
+                world.hosts[a].may_lose_cq |= may_lose_cq(fault);
+                world.hosts[b].may_lose_cq |= may_lose_cq(fault);
             }
         }
     }

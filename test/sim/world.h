@@ -201,6 +201,7 @@ struct host {
     uint8_t           close_mask;       /* Slots to close in a callback */
     uint8_t           is_stuck;         /* In a pair that is */
     uint8_t           is_hurt;          /* An accident concerned it */
+    uint8_t           may_lose_cq;      /* Its CQ: see pair.c */
 };
 
 
