@@ -24,6 +24,7 @@ typedef struct accident {
     fault_t       fault;
     uint64_t      begin;                /* ns */
     uint64_t      until;
+    uint64_t      witness;              /* see effect.c */
     vmp_port_qp_t *qp;                  /* MUTE */
     uint8_t       is_said;              /* UNPLUG: the device said so */
 } accident_t;
@@ -282,7 +283,15 @@ static void accident_on_qp(accident_t *accident)
     accident->qp = qp;
     if (qp == NULL) {
         trace("  there is no such path");
-    } else if (fault->kind == FAULT_BREAK) {
+        return;
+    }
+
+    if ((sim_qp(qp)->in_flight > 0) || (fault->kind == FAULT_REFUSE) ||
+        (fault->kind == FAULT_EXECUTED)) {
+        effect_took(fault->kind);       /* the next request, at the latest */
+    }
+
+    if (fault->kind == FAULT_BREAK) {
         sim_qp_break(qp, fault->arg);
     } else if (fault->kind == FAULT_MUTE) {
         sim_qp_mute(qp, 1);
@@ -309,6 +318,10 @@ static void accident_new_address(host_t *host)
 static void accident_on_host(const fault_t *fault, uint64_t until)
 {
     host_t *host = &world.hosts[fault->host];
+
+    if ((host->inst != NULL) && (fault->kind != FAULT_UNPLUG)) {
+        effect_took(fault->kind);
+    }
 
     if (fault->kind == FAULT_ADDRESS) {
         accident_new_address(host);
@@ -346,9 +359,10 @@ void accident_init(void)
 void accident_begin(const fault_t *fault)
 {
     accident_t accident = {
-        .fault = *fault,
-        .begin = sim_now(),
-        .until = sim_now() + fault->size
+        .fault   = *fault,
+        .begin   = sim_now(),
+        .until   = sim_now() + fault->size,
+        .witness = effect_witness(fault)
     };
 
     if ((num_accidents == ACCIDENT_MAX) ||
@@ -357,6 +371,7 @@ void accident_begin(const fault_t *fault)
     }
 
     pair_accident(fault);
+    effect_begun(fault->kind);
     if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_STUCK)) {
         accident_on_qp(&accident);
     } else if (fault->kind >= FAULT_STALL) {
@@ -379,6 +394,10 @@ void accident_begin(const fault_t *fault)
 static void accident_over(const accident_t *accident)
 {
     host_t *host = &world.hosts[accident->fault.host];
+
+    if (effect_witness(&accident->fault) > accident->witness) {
+        effect_took(accident->fault.kind);
+    }
 
     if ((accident->fault.kind == FAULT_MUTE) && (accident->qp != NULL)) {
         sim_qp_mute(accident->qp, 0);

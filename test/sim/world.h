@@ -296,6 +296,19 @@ uint64_t accident_next(void);
 void accident_end(int all);
 
 
+/* effect.c: whether accidents do something */
+
+/** A number that grows if it does, as long as it lasts; 0: none. */
+uint64_t effect_witness(const fault_t *fault);
+
+void effect_begun(fault_kind_t kind);
+void effect_took(fault_kind_t kind);
+
+/** After many programs. Return 0, or -1 after saying of which kinds most do
+ *  nothing. */
+int effect_check(void);
+
+
 /* host.c: hosts, their interfaces and memory */
 
 void host_init(host_t *host, unsigned index);

@@ -302,6 +302,9 @@ typedef struct sim_counters {
     uint64_t duplicates;        /**< Packets that a responder had already */
     uint64_t stray;             /**< RC packets to no QP that wanted them */
     uint64_t qp_errors;         /**< QPs that failed by themselves */
+    uint64_t dead_qps;          /**< QPs that went to ERR, for any reason */
+    uint64_t refused_qps;       /**< Not made, or not connected */
+    uint64_t refused_posts;     /**< Of requests */
     uint64_t ud_sent;           /**< Datagrams */
     uint64_t ud_received;       /**< Handed to a helper */
     uint64_t helper_runs;

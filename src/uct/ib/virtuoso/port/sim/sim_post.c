@@ -122,6 +122,7 @@ static int sim_post_check(vmp_port_qp_t *qp, unsigned num_sge)
     if (!sim_qp_is_live(qp, "post") ||
         sim_fail_after(&sim_conf.post_fail_after) ||
         ((qp->pub.state == SIM_QP_RTS) && sim_chance(sim_conf.post_fail))) {
+        ++sim_counters.refused_posts;
         return -1;
     }
 

@@ -42,6 +42,7 @@ vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail_index)
     if (sim_fail_after(&sim_conf.qp_fail_after) ||
         sim_chance(sim_conf.qp_fail) ||
         ((sim_conf.max_qps > 0) && (nic->num_qps >= sim_conf.max_qps))) {
+        ++sim_counters.refused_qps;
         vmp_error("h%ur%u: cannot make an RC QP: refused by the simulation",
                   nic->host, nic->rail);
         return NULL;
@@ -91,6 +92,7 @@ int vmp_port_qp_connect(vmp_port_qp_t *qp, const vmp_port_qp_remote_t *remote)
         return -1;
     }
 
+    sim_counters.refused_qps += is_failed;
     if (is_failed && (sim_draw() & 1)) {
         vmp_error(SIM_QP_FMT ": cannot connect: refused by the simulation",
                   SIM_QP_ARG(qp));
@@ -200,6 +202,7 @@ void sim_qp_fail(vmp_port_qp_t *qp, vmp_wc_status_t status)
         sim_conf.failed(sim_conf.failed_arg, qp, qp->head->wr_id, status);
     }
 
+    ++sim_counters.dead_qps;
     sim_qp_quiet(qp);
     qp->pub.state    = SIM_QP_ERR;
     qp->pub.err_time = sim.now;
