@@ -7,6 +7,7 @@
 #include "oracle.h"
 
 #include "core/vmp_credit.h"
+#include "core/vmp_ctl_int.h"
 #include "core/vmp_rma.h"
 
 #include "port/sim/sim.h"
@@ -199,6 +200,7 @@ static void inspect_books(const inst_t *inst)
     uint32_t held            = 0;
     uint32_t unsig           = 0;
     unsigned paths           = 0;
+    unsigned slots           = 0;
     unsigned conns           = 0;
     unsigned host            = inst->host->index;
     const vmp_rail_t *rail   = &iface->rails[0];
@@ -214,6 +216,7 @@ static void inspect_books(const inst_t *inst)
         credit      += conn->rx_window;
         held        += conn->rx_num_held;
         inspect_ops(inst, conn);
+        slots += conn->num_paths;
         ++conns;
         for (i = 0; i < conn->num_paths; ++i) {
             path = conn->paths[i];
@@ -263,6 +266,14 @@ static void inspect_books(const inst_t *inst)
     oracle_check(queue_length(&iface->evs) <= (512 + (8 * (conns + paths))),
                  "bound", "host %u: %u events queued", host,
                  queue_length(&iface->evs));
+
+    /* nor are there more dead QPs than control keeps; of connections that are
+     * yet to be heard of it has some, too */
+    oracle_check((queue_length(&iface->evs) > 0) ||
+                 (sim_port_num_qps(iface->port) <=
+                  (slots + (conns * VMP_CTL_MAX_DYING))), "bound", "host %u: "
+                 "%u QPs for %u connections with %u paths", host,
+                 sim_port_num_qps(iface->port), conns, slots);
 }
 
 /* It failed: messages that had arrived may be dropped */

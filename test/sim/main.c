@@ -34,6 +34,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@
 #define MAIN_TWICE            100       /* programs, of which one is run twice */
 #define MAIN_HOLES            4096
 #define MAIN_HOLE_MAX         2048      /* bytes */
+#define MAIN_SECONDS          120       /* of the CPU, that a program may take */
 
 
 static program_t main_prog;
@@ -105,19 +107,30 @@ void oracle_fail(const char *rule, const char *fmt, ...)
     _exit(ORACLE_EXIT);
 }
 
-/* The core crashed: at least say where */
+/* The core crashed, or does not come back: at least say where */
 static void main_crash(int sig)
 {
-    char text[128];
+    char text[160];
     int len;
 
-    len = snprintf(text, sizeof(text), "\n%s: seed %lu: crashed by signal %d\n"
+    len = snprintf(text, sizeof(text), "\n%s: seed %lu: %s by signal %d\n"
                    "replay: VMP_SIM_TRACE=1 VMP_SIM_SEED=%lu ./%s\n",
-                   driver.name, (unsigned long)main_prog.seed, sig,
-                   (unsigned long)main_prog.seed, driver.name);
+                   driver.name, (unsigned long)main_prog.seed,
+                   (sig == SIGVTALRM) ? "takes too long, ended" : "crashed",
+                   sig, (unsigned long)main_prog.seed, driver.name);
     len = write(STDOUT_FILENO, text, len);
     signal(sig, SIG_DFL);
     raise(sig);
+}
+
+/* Its steps are counted by world.c, but not what a single one takes */
+static void main_world(void)
+{
+    struct itimerval timer = {.it_value.tv_sec = MAIN_SECONDS};
+
+    setitimer(ITIMER_VIRTUAL, &timer, NULL);
+    world_run(&main_prog);
+    program_free(&main_prog);
 }
 
 static uint64_t main_first_seed(void)
@@ -142,8 +155,7 @@ static int main_one(void)
         program_print(&main_prog);
     }
 
-    world_run(&main_prog);
-    program_free(&main_prog);
+    main_world();
     printf("%s: ok, seed %lu%s\n", driver.name, (unsigned long)main_prog.seed,
            (world.num_failed > 0) ?
            ": endpoints failed" : "");
@@ -156,8 +168,7 @@ static uint64_t main_run(uint64_t seed)
     uint64_t hash;
 
     program_make(&main_prog, seed, driver.is_faulty);
-    world_run(&main_prog);
-    program_free(&main_prog);
+    main_world();
     hash = sim_hash();
     hash = (hash ^ world.stamp) * 0x9e3779b97f4a7c15ull;
     hash = (hash ^ world.steps) * 0x9e3779b97f4a7c15ull;
@@ -239,6 +250,8 @@ int main(int argc, char **argv)
     if (trace_level > 2) {
         vmp_log_max_level = VMP_LOG_DEBUG;
     }
+
+    signal(SIGVTALRM, main_crash);
 
     /* configure says "no" for none */
     if ((sanitizers != NULL) && (*sanitizers != '\0') &&

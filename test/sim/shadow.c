@@ -16,7 +16,7 @@
  * of the same endpoint. Of puts without order between them either may be last,
  * for each byte.
  */
-#define SHADOW_MAX  256                 /* puts over one range */
+#define SHADOW_MAX  1024                /* puts over one range */
 
 
 /* Who looks: a get, a message (when it is delivered), or whoever knows of
@@ -189,10 +189,9 @@ static void check(const region_t *region, const reader_t *reader,
             continue;
         }
 
-        if (num == SHADOW_MAX) {
-            return;
-        }
-
+        oracle_check(num < SHADOW_MAX, "bound", "more than %u puts to one "
+                     "place: too many to tell what is right there",
+                     SHADOW_MAX);
         puts[num++] = put;
         cuts[cut++] = (put->offset > offset) ? put->offset : offset;
         if ((put->offset + put->length) < end) {
