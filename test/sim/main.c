@@ -111,6 +111,7 @@ void oracle_fail(const char *rule, const char *fmt, ...)
 static void main_crash(int sig)
 {
     char text[160];
+    sigset_t mask;
     int len;
 
     len = snprintf(text, sizeof(text), "\n%s: seed %lu: %s by signal %d\n"
@@ -119,6 +120,14 @@ static void main_crash(int sig)
                    (sig == SIGVTALRM) ? "takes too long, ended" : "crashed",
                    sig, (unsigned long)main_prog.seed, driver.name);
     len = write(STDOUT_FILENO, text, len);
+    if ((sig != SIGVTALRM) && driver.is_faulty && main_is_many &&
+        !shrink_is_child && vmp_check_env("VMP_SIM_SHRINK", 1)) {
+        /* what comes next may crash likewise */
+        sigemptyset(&mask);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
+        main_exec_shrink();
+    }
+
     signal(sig, SIG_DFL);
     raise(sig);
 }

@@ -18,6 +18,7 @@
 
 #define SHRINK_SECONDS  20              /* of one try */
 #define SHRINK_TOTAL    120             /* s */
+#define SHRINK_FAULT_MIN  1000          /* ns: that an accident lasts */
 
 
 int shrink_is_child;
@@ -112,31 +113,98 @@ static int try_without(program_t *prog, unsigned first, unsigned num,
     return 0;
 }
 
-/* The same with accident `i`: without it, or shorter */
-static void try_fault(program_t *prog, unsigned i, const char *want)
+/* The same with accident `i` as `fault` has it */
+static int try_fault(program_t *prog, unsigned i, fault_t fault,
+                     const char *want)
 {
-    fault_t *fault = &prog->faults[i];
-    fault_t old    = *fault;
+    fault_t old = prog->faults[i];
     char text[512];
 
-    fault->is_off = 1;
+    prog->faults[i] = fault;
     if (try_run(prog, text, sizeof(text)) && (strcmp(text, want) == 0)) {
-        return;
+        return 1;
     }
 
-    *fault      = old;
-    fault->size = old.size / 8;
-    if ((old.size > 0) && (!try_run(prog, text, sizeof(text)) ||
-                           (strcmp(text, want) != 0))) {
-        *fault = old;
+    prog->faults[i] = old;
+    return 0;
+}
+
+/* With less of its argument it is less of an accident */
+static int is_milder(const fault_t *fault)
+{
+    switch (fault->kind) {
+    case FAULT_DELAY:
+    case FAULT_LOSS:
+    case FAULT_TWICE:
+    case FAULT_LATE:
+    case FAULT_CTL_LOSS:
+    case FAULT_LATE_ERR:
+    case FAULT_LATE_LAST:
+    case FAULT_RNR:
+    case FAULT_NO_POST:
+    case FAULT_NO_CONNECT:
+        return fault->arg > 0;
+    default:
+        return 0;
     }
+}
+
+/* Without accidents, or with shorter and smaller ones. Return how many changed. */
+static unsigned try_faults(program_t *prog, const char *want, time_t end)
+{
+    unsigned num = 0;
+    fault_t fault;
+    unsigned part;
+    unsigned i;
+
+    for (i = 0; (i < prog->num_faults) && (time(NULL) < end); ++i) {
+        fault        = prog->faults[i];
+        fault.is_off = 1;
+        if (prog->faults[i].is_off || try_fault(prog, i, fault, want)) {
+            num += !prog->faults[i].is_off;
+            continue;
+        }
+
+        for (part = 8; part > 1; part /= 4) {
+            for (fault = prog->faults[i], fault.size /= part;
+                 (fault.size >= SHRINK_FAULT_MIN) && (time(NULL) < end) &&
+                 try_fault(prog, i, fault, want); fault.size /= part) {
+                ++num;
+            }
+        }
+
+        for (fault = prog->faults[i], fault.arg /= 2;
+             is_milder(&fault) && (time(NULL) < end) &&
+             try_fault(prog, i, fault, want); fault.arg /= 2) {
+            ++num;
+        }
+    }
+
+    return num;
+}
+
+/* Without acts, many at a time first. Return how often it went. */
+static unsigned try_acts(program_t *prog, const char *want, time_t end)
+{
+    unsigned step = (prog->num_acts + 1) / 2;
+    unsigned num  = 0;
+    unsigned i;
+
+    for (; step > 0; step /= 2) {
+        for (i = 0; (i < prog->num_acts) && (time(NULL) < end); i += step) {
+            num += try_without(prog, i, ((prog->num_acts - i) < step) ?
+                               (prog->num_acts - i) : step, want);
+        }
+    }
+
+    return num;
 }
 
 int shrink(program_t *prog)
 {
     time_t end    = time(NULL) + SHRINK_TOTAL;
-    unsigned step = (prog->num_acts + 1) / 2;
     unsigned left = 0;
+    unsigned num;
     char want[512];
     unsigned i;
 
@@ -145,24 +213,18 @@ int shrink(program_t *prog)
         return -1;
     }
 
-    for (i = 0; i < prog->num_faults; ++i) {
-        if (!prog->faults[i].is_off) {
-            try_fault(prog, i, want);
-        }
-    }
-
-    for (; step > 0; step /= 2) {
-        for (i = 0; (i < prog->num_acts) && (time(NULL) < end); i += step) {
-            try_without(prog, i, ((prog->num_acts - i) < step) ?
-                        (prog->num_acts - i) : step, want);
-        }
-    }
+    /* what one needs the other may not, when that is less */
+    do {
+        num  = try_faults(prog, want, end);
+        num += try_acts(prog, want, end);
+    } while ((num > 0) && (time(NULL) < end));
 
     for (i = 0; i < prog->num_acts; ++i) {
         left += !prog->acts[i].is_off;
     }
 
-    printf("%sis broken\nshrink: %u of %u acts are left; replay: ", want, left,
+    printf("%s%s\nshrink: %u of %u acts are left; replay: ", want,
+           (strstr(want, "rule") != NULL) ? "is broken" : "", left,
            prog->num_acts);
     driver_replay(prog);
     return 0;
