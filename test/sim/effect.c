@@ -9,9 +9,9 @@
 #include "port/sim/sim.h"
 
 /*
- * Whether accidents take effect. Those that last are asked for a witness when they
- * begin and when they are over: a number that grows if they did something. Accidents
- * that never do would make all of a program's judges content.
+ * Whether accidents take effect. Those that last are asked for a witness when
+ * they begin and when they are over: a number that grows if they did something.
+ * The oracle is content with accidents that never do anything.
  */
 #define EFFECT_SHARE  100               /* at least one in so many */
 

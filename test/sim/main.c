@@ -44,7 +44,7 @@
 #define MAIN_TWICE            100       /* programs, of which one is run twice */
 #define MAIN_HOLES            4096
 #define MAIN_HOLE_MAX         2048      /* bytes */
-#define MAIN_SECONDS          120       /* of the CPU, that a program may take */
+#define MAIN_SECONDS          120       /* of the CPU, for a program */
 
 
 static program_t main_prog;

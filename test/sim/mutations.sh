@@ -11,9 +11,9 @@
 #
 #   accidents: KIND...          random programs that have no other accidents
 #   test: NAME                  the unit test of that name
-#   rule: RULE                  random programs, by that rule: others do not count
+#   rule: RULE                  random programs, by that rule and no other
 #
-# Each rule has to be broken by one of the mutations, but for those in `excused`.
+# Each rule has to be broken by some mutation, but for those in `excused`.
 # For one mutation of each program, what it prints then must show the same again,
 # and be made shorter.
 #
@@ -119,15 +119,16 @@ try() {
 
     [ "$(basename "$1")/$2" != sim_fault/ ] || rounds=$((2 * programs))
     env -u VMP_TEST_CASES VMP_SIM_ACCIDENTS="$2" VMP_TEST_SEED="$seed" \
-        VMP_TEST_ROUNDS=$((rounds + 1 - seed)) VMP_TEST_SECONDS=0 VMP_SIM_SHRINK=0 \
-        timeout "$seconds" "$1"
+        VMP_TEST_ROUNDS=$((rounds + 1 - seed)) VMP_TEST_SECONDS=0 \
+        VMP_SIM_SHRINK=0 timeout "$seconds" "$1"
 }
 
 # found RET OUT: how, if it is a rule or a check that failed
 found() {
     case $1 in
         "$broken") sed -n \
-            's/.*seed \([0-9]*\): rule \("[a-z-]*"\).*/rule \2, seed \1/p' "$2" ;;
+            's/.*seed \([0-9]*\): rule \("[a-z-]*"\).*/rule \2, seed \1/p' \
+            "$2" ;;
         "$aborted") sed -n -e 's/.*\/\(test_.*: failed: .*\)/\1/p' \
             -e 's/^sim: \(seed .*\)/\1/p' "$2" ;;
     esac

@@ -415,7 +415,8 @@ static void make_faults(program_t *prog)
         }
 
         fault_random(&prog->faults[prog->num_faults++], kind, PROG_START,
-                     (one > 0) && (num_kinds == 0), prog->num_hosts, prog->num_links, rnd);
+                     (one > 0) && (num_kinds == 0), prog->num_hosts,
+                     prog->num_links, rnd);
         if (chance(70)) {
             make_untimely(prog, &prog->faults[prog->num_faults - 1]);
         }

@@ -7,8 +7,8 @@
 # Runs the scenarios in scenarios/: a program's seed and accidents by name. Each
 # passes, or breaks the rule that its line "# broken: RULE" names: what the core
 # is known not to survive (see expected.c). If it does survive, that line has to
-# go. "# shows: PATTERN" is what the trace says when it comes to the place that it is
-# about: if it does not any more, it passes without showing anything.
+# go. "# shows: PATTERN" is what the trace says when it comes to the place that it
+# is about: if it does not any more, it passes without showing anything.
 
 set -eu
 
@@ -25,8 +25,8 @@ for file in "$src"/test/sim/scenarios/*.txt; do
     name=$(basename "$file" .txt)
     want=$(sed -n 's/^# broken: //p' "$file")
     shows=$(sed -n 's/^# shows: //p' "$file")
-    out=$(VMP_SIM_STRICT=1 VMP_SIM_TRACE=3 timeout 60 "$program" "$file" 2>&1) &&
-        ret=0 || ret=$?
+    out=$(VMP_SIM_STRICT=1 VMP_SIM_TRACE=3 timeout 60 "$program" "$file" \
+        2>&1) && ret=0 || ret=$?
     got=$(sed -n 's/.*: rule "\([a-z-]*\)" is broken at.*/\1/p' <<<"$out")
     if [ -z "$shows" ] || ! grep -q -- "$shows" <<<"$out"; then
         echo "FAIL $name: does not show \"$shows\" any more: find it another" \

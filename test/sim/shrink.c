@@ -149,7 +149,8 @@ static int is_milder(const fault_t *fault)
     }
 }
 
-/* Without accidents, or with shorter and smaller ones. Return how many changed. */
+/* Without accidents, or with shorter and milder ones. Return how many changes
+ * went. */
 static unsigned try_faults(program_t *prog, const char *want, time_t end)
 {
     unsigned num = 0;

@@ -6,8 +6,8 @@
 
 /*
  * Fencing off (R6), where it takes long: one end of a path fails while a put is
- * on its way, and the QP of the other end goes to ERR late; or the program at the
- * other end does not look at its CQs.
+ * on its way, and the QP of the other end goes to ERR late; or the program at
+ * the other end does not look at its CQs.
  */
 
 #include "core_world.h"
@@ -164,8 +164,8 @@ int main(void)
     }
 
     /* the target's QP goes to ERR before that in few cases only */
-    printf("  packets of a dead QP were executed in %u of %lu cases\n", num_late,
-           (unsigned long)cases);
+    printf("  packets of a dead QP were executed in %u of %lu cases\n",
+           num_late, (unsigned long)cases);
     VMP_CHECK(num_late > (cases / 2));
     printf("test_core_fence: ok\n");
     return 0;

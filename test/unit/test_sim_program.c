@@ -124,7 +124,7 @@ int main(void)
     uint64_t acts   = digest_of(add_most);
     uint64_t faults = digest_of(add_faults);
 
-    printf("programs 1 to %u: worlds and acts 0x%lxull, accidents 0x%lxull\n",
+    printf("programs 1 to %d: worlds and acts 0x%lxull, accidents 0x%lxull\n",
            PROGRAMS, (unsigned long)acts, (unsigned long)faults);
     VMP_CHECK(acts == ACTS);
     VMP_CHECK(faults == FAULTS);
