@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 1200
+# timeout: 1600
 #
 # MPICH with several ranks a host: MPICH's own shared memory within one, or vmp.
 
@@ -16,6 +16,7 @@
 
 lab_start
 mpi_check_run mpich "vmprun mpirun" 2 400 --quick
+mpi_check_run mpich "vmprun mpirun" 4 400 --quick --max-size 65536
 mpi_settings vmp,sm,self
 mpi_check_run mpich "vmprun mpirun" 2 300 --quick
 mpi_check_run mpich "vmprun mpirun" 4 400 --quick --max-size 65536
