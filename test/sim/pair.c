@@ -30,7 +30,9 @@
                                            one after the other */
 #define PAIR_REPAIR   (800 * MSEC)
 #define PAIR_REPAIR_MIN (20 * MSEC)
-#define PAIR_SETTLE   (300 * MSEC)      /* late-err twice, and no event */
+#define PAIR_SETTLE   (1100 * MSEC)     /* late-err, and no event: the port's
+                                           500 ms, of both sides one after the
+                                           other */
 #define PAIR_IDLE     (1000 * MSEC)     /* between probes */
 #define PAIR_UD_LOSS  (400 * MSEC)      /* control's, by chance alone: a few */
 

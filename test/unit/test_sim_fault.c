@@ -92,6 +92,43 @@ static void test_late_error(uint64_t seed, uint64_t last_delay)
     VMP_CHECK(later > 10);
 }
 
+/* A device that goes on for as long as it may, and does not say when it has
+ * stopped: the time that it is waited for is enough */
+static void test_settled(uint64_t seed)
+{
+    unsigned late = 0;
+    uint64_t asked, wait;
+    uint32_t psn, first;
+    unsigned i, num;
+
+    for (i = 0; i < 20; ++i) {
+        begin("settled", seed + i);
+        pair_params.timeout = 0;
+        pair_conf.link.rate = 1104000;      /* a packet in 1 ms */
+        pair_conf.err_delay = 100 * MSEC;
+        pair_conf.last_lost = 1000000;
+        pair_open(1);
+        first = sim_qp(pair[1].qps[0])->expected_psn;
+        VMP_CHECK(pair_write(0, 1, SIGNALED, 0, LENGTH, REMOTE) == 0);
+        sim_run(20 * MSEC);
+        asked = sim_now();
+        VMP_CHECK(vmp_port_qp_error(pair[1].qps[0]) == 0);
+        while ((wait = vmp_port_qp_settle(pair[1].qps[0], sim_now())) > 0) {
+            sim_run(wait);
+        }
+
+        num   = seen.num;
+        late += (seen.last > (asked + (100 * MSEC)));
+        VMP_CHECK(vmp_port_qp_rq_psn(pair[1].qps[0], &psn) == 0);
+        VMP_CHECK(((psn - first) & 0xffffff) == num);
+        sim_run(400 * MSEC);
+        VMP_CHECK(seen.num == num);
+        pair_end();
+    }
+
+    VMP_CHECK(late > 0);
+}
+
 /* A device that does not say that it has stopped: after a time */
 static void test_no_last(uint64_t seed)
 {
@@ -327,6 +364,7 @@ int main(void)
 
     test_late_error(seed, 0);
     test_late_error(seed, 30 * USEC);
+    test_settled(seed);
     test_no_last(seed);
     test_dup_and_late(seed);
     test_ghosts(seed);

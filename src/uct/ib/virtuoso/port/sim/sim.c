@@ -208,7 +208,7 @@ void sim_conf_init(sim_conf_t *conf, uint64_t seed)
         .max_rd_atomic = 16,
         .helper_delay  = 2000,
         .ud_queue      = 1024,
-        .settle        = 100000000ull,
+        .settle        = 500000000ull,
         .quarantine    = 2000000000ull
     };
 }

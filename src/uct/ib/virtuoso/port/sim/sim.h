@@ -187,7 +187,8 @@ typedef struct sim_conf {
                                      says so (LAST_WQE_REACHED): 0 */
     uint32_t   last_lost;       /**< Of a million QPs that never say so: 0 */
     uint64_t   settle;          /**< ns after which vmp_port_qp_settle() does
-                                     not wait any longer: 100 ms */
+                                     not wait any longer: 500 ms, as the verbs
+                                     port. More than twice err_delay */
     uint32_t   srq_return;      /**< Of a million receive buffers of messages
                                      that were half there: come back, flushed;
                                      others are lost: 0 */

@@ -92,6 +92,17 @@ void sim_qp_death(vmp_port_qp_t *qp)
     }
 }
 
+/* Its time is over, but it may still execute something: the settings are wrong,
+ * not the user */
+static void sim_qp_check_settled(const vmp_port_qp_t *qp)
+{
+    if (sim_qp_is_responding(qp) && !qp->pub.is_stuck) {
+        fprintf(stderr, "sim: bad settings: " SIM_QP_FMT " has not stopped in "
+                "%lu ns\n", SIM_QP_ARG(qp), (unsigned long)sim_conf.settle);
+        abort();
+    }
+}
+
 uint64_t vmp_port_qp_settle(const vmp_port_qp_t *qp, uint64_t now)
 {
     sim_port_is_helper(qp->port, "qp_settle");
@@ -100,8 +111,12 @@ uint64_t vmp_port_qp_settle(const vmp_port_qp_t *qp, uint64_t now)
                   SIM_QP_ARG(qp));
     }
 
-    if (qp->pub.is_last || qp->pub.is_stuck ||
-        ((now - qp->pub.err_asked) >= sim_conf.settle)) {
+    if (qp->pub.is_last || qp->pub.is_stuck) {
+        return 0;
+    }
+
+    if ((now - qp->pub.err_asked) >= sim_conf.settle) {
+        sim_qp_check_settled(qp);
         return 0;
     }
 
