@@ -393,7 +393,7 @@ static void test_kill(uint64_t seed)
     VMP_CHECK(pair_write(0, 3, 0, 0, 100, REMOTE + 500) == 0);
     pair_expect(2, VMP_WC_REM_OP);
     pair_expect(3, VMP_WC_FLUSHED);
-    check_qp(1, SIM_QP_RTS);
+    check_qp(1, SIM_QP_ERR);            /* it has said so */
     VMP_CHECK(memcmp(pair[0].data, pair[1].data + REMOTE + 500, 100));
     pair_end();
 }

@@ -268,6 +268,38 @@ static void test_false_failures(uint64_t seed)
     pair_end();
 }
 
+/* Side 1's request fails. Who refused it is in ERR, too, as on soft-RoCE: what it
+ * has under way the other way ends at once. Of other failures it hears nothing. */
+static void test_refused(uint64_t seed, vmp_wc_status_t status)
+{
+    int is_refused = (status >= VMP_WC_REM_ACCESS) &&
+                     (status <= VMP_WC_REM_OP);
+    uint64_t since;
+    vmp_sge_t sge;
+    vmp_wc_t wc;
+
+    begin("refused", seed);
+    pair_open(1);
+    sim_qp(pair[1].qps[0])->kill = status;
+    sge = (vmp_sge_t){(uintptr_t)pair[1].data, MTU, pair[1].mem.lkey[0]};
+    VMP_CHECK(vmp_port_post_write(pair[1].qps[0], 2, SIGNALED, &sge, 1,
+                                  (uintptr_t)pair[0].data,
+                                  pair[0].mem.rkey[0]) == 0);
+    VMP_CHECK(pair_write(0, 1, SIGNALED, 0, LENGTH, REMOTE) == 0);
+    since = sim_now();
+    while (vmp_port_poll_tx(pair[1].port, 0, &wc, 1) == 0) {
+        VMP_CHECK(sim_now() < (since + MSEC));
+        sim_step(USEC);
+    }
+
+    VMP_CHECK((wc.wr_id == 2) && (wc.status == status));
+    VMP_CHECK(sim_qp(pair[1].qps[0])->state == SIM_QP_ERR);
+    VMP_CHECK(sim_qp(pair[0].qps[0])->state ==
+              (is_refused ? SIM_QP_ERR : SIM_QP_RTS));
+    pair_expect(1, is_refused ? VMP_WC_FLUSHED : VMP_WC_SUCCESS);
+    pair_end();
+}
+
 /* The receive buffer of a message that was half there */
 static void test_half_buffer(uint64_t seed, int comes_back)
 {
@@ -369,6 +401,11 @@ int main(void)
     test_dup_and_late(seed);
     test_ghosts(seed);
     test_false_failures(seed);
+    test_refused(seed, VMP_WC_REM_ACCESS);
+    test_refused(seed, VMP_WC_REM_INV_REQ);
+    test_refused(seed, VMP_WC_REM_OP);
+    test_refused(seed, VMP_WC_RETRY_EXC);
+    test_refused(seed, VMP_WC_LOC_ERR);
     test_half_buffer(seed, 0);
     test_half_buffer(seed, 1);
     test_false_rnr(seed);

@@ -420,7 +420,8 @@ typedef struct sim_qp {
     uint64_t        jitter;     /**< ns: and up to that much more */
     vmp_wc_status_t kill;       /**< Not SUCCESS: the next request that reaches
                                      the responder is not executed, and fails
-                                     so; the QP goes to ERR */
+                                     so; the QP goes to ERR, and with REM_* the
+                                     responder's, too */
     uint8_t         kill_late;  /**< It is executed all the same */
     uint8_t         is_mute;    /**< Sends nothing and hears nothing, and no try
                                      is counted. It goes on with the timeout

@@ -248,6 +248,22 @@ static int sim_resp_read(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
     return 0;
 }
 
+/* Its requester's QP is to fail by it. What says that the responder did not like
+ * it comes from one that is in error, as on soft-RoCE; other failures are the
+ * requester's own. */
+static void sim_resp_kill(vmp_port_qp_t *qp, vmp_wc_status_t status,
+                          int is_late)
+{
+    if (!is_late && (status >= VMP_WC_REM_ACCESS) &&
+        (status <= VMP_WC_REM_OP)) {
+        (void)sim_resp_refuse(qp, status);
+        return;
+    }
+
+    ++sim_counters.err_naks;
+    sim_resp_answer(qp, SIM_NAK_ERR, status);
+}
+
 /* It was executed before: only its answer may be missing */
 static void sim_resp_again(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
 {
@@ -287,8 +303,7 @@ void sim_resp_packet(vmp_port_qp_t *qp, sim_pkt_t *pkt)
 
     if ((pkt->src_qp->pub.kill != VMP_WC_SUCCESS) &&
         (!pkt->src_qp->pub.kill_late || (pkt->op == SIM_READ))) {
-        ++sim_counters.err_naks;
-        sim_resp_answer(qp, SIM_NAK_ERR, pkt->src_qp->pub.kill);
+        sim_resp_kill(qp, pkt->src_qp->pub.kill, pkt->src_qp->pub.kill_late);
         return;
     }
 
