@@ -217,6 +217,7 @@ static void accident_set_devices(void)
     sim_conf.last_delay   = 0;
     sim_conf.last_lost    = 0;
     sim_conf.srq_return   = world.prog->is_faulty ? 300000 : 0;
+    sim_conf.srq_status   = VMP_WC_FLUSHED;
     sim_conf.rnr_false    = 0;
     for (i = 0; i < num_accidents; ++i) {
         fault = &accidents[i].fault;
@@ -245,6 +246,7 @@ static void accident_set_devices(void)
             break;
         case FAULT_BUFFER_BACK:
             sim_conf.srq_return = 1000000;
+            sim_conf.srq_status = fault->arg;
             break;
         case FAULT_RNR:
             sim_conf.rnr_false = fault->arg;

@@ -53,7 +53,8 @@ typedef enum fault_kind {
     FAULT_LATE_ERR,                     /* ERR bites up to `arg` us later */
     FAULT_LATE_LAST,                    /* LAST_WQE_REACHED: the same */
     FAULT_NO_LAST,
-    FAULT_BUFFER_BACK,                  /* all receive buffers of dying QPs */
+    FAULT_BUFFER_BACK,                  /* all receive buffers of dying QPs, as
+                                           failed, status `arg` */
     FAULT_RNR,                          /* for `arg` of a million messages */
     FAULT_NO_PSN,                       /* they cannot tell rq_psn */
     FAULT_NO_POST,                      /* `arg` of a million posts fail */

@@ -301,12 +301,14 @@ static void test_refused(uint64_t seed, vmp_wc_status_t status)
 }
 
 /* The receive buffer of a message that was half there */
-static void test_half_buffer(uint64_t seed, int comes_back)
+static void test_half_buffer(uint64_t seed, int comes_back,
+                             vmp_wc_status_t status)
 {
     vmp_wc_t wc;
 
     begin("half a message", seed);
     pair_conf.srq_return = comes_back ? 1000000 : 0;
+    pair_conf.srq_status = status;
     pair_open(1);
     pair_recv(0, 2);
     VMP_CHECK(pair_send(0, 1, SIGNALED, 0, 10 * MTU) == 0);
@@ -314,7 +316,7 @@ static void test_half_buffer(uint64_t seed, int comes_back)
     VMP_CHECK(vmp_port_qp_error(pair[1].qps[0]) == 0);
     VMP_CHECK(pair_arrival(&wc) == comes_back);
     VMP_CHECK(!comes_back || ((wc.wr_id == 0) &&
-                              (wc.status == VMP_WC_FLUSHED)));
+                              (wc.status == status)));
     VMP_CHECK(sim_port_srq_posted(pair[1].port, 0) == 1);
     pair_expect(1, VMP_WC_RETRY_EXC);
     pair_end();
@@ -406,8 +408,9 @@ int main(void)
     test_refused(seed, VMP_WC_REM_OP);
     test_refused(seed, VMP_WC_RETRY_EXC);
     test_refused(seed, VMP_WC_LOC_ERR);
-    test_half_buffer(seed, 0);
-    test_half_buffer(seed, 1);
+    test_half_buffer(seed, 0, VMP_WC_FLUSHED);
+    test_half_buffer(seed, 1, VMP_WC_FLUSHED);
+    test_half_buffer(seed, 1, VMP_WC_OTHER);
     test_false_rnr(seed);
     test_new_address(seed);
     test_kill(seed);

@@ -209,6 +209,7 @@ void sim_conf_init(sim_conf_t *conf, uint64_t seed)
         .helper_delay  = 2000,
         .ud_queue      = 1024,
         .settle        = 500000000ull,
+        .srq_status    = VMP_WC_FLUSHED,
         .quarantine    = 2000000000ull
     };
 }

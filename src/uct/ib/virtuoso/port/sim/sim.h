@@ -190,8 +190,9 @@ typedef struct sim_conf {
                                      not wait any longer: 500 ms, as the verbs
                                      port. More than twice err_delay */
     uint32_t   srq_return;      /**< Of a million receive buffers of messages
-                                     that were half there: come back, flushed;
-                                     others are lost: 0 */
+                                     that were half there: come back; others
+                                     are lost: 0 */
+    vmp_wc_status_t srq_status; /**< How these come back: FLUSHED */
     int        no_rq_psn;       /**< vmp_port_qp_rq_psn() does not know: 0 */
     int        qpn_recycle;     /**< The lowest free QP number is taken: 0 */
     uint32_t   rnr_false;       /**< Of a million messages: RNR NAK, whatever
