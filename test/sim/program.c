@@ -438,7 +438,8 @@ void program_sort_faults(program_t *prog)
         faults[j] = fault;
     }
 
-    prog->end = prog->acts_end;
+    prog->end                       = prog->acts_end;
+    prog->params.port.min_rnr_timer = prog->min_rnr_timer;
     for (i = 0; i < prog->num_faults; ++i) {
         if ((faults[i].time + faults[i].size) > prog->end) {
             prog->end = faults[i].time + faults[i].size;
@@ -525,7 +526,8 @@ void program_make(program_t *prog, uint64_t seed, int is_faulty)
     }
 
     sort_acts(prog);
-    prog->acts_end = prog->end;
+    prog->acts_end      = prog->end;
+    prog->min_rnr_timer = prog->params.port.min_rnr_timer;
     if (is_faulty) {
         make_faults(prog);
         program_sort_faults(prog);

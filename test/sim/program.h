@@ -113,6 +113,7 @@ typedef struct program {
     unsigned           max_acts;
     fault_t            faults[FAULT_MAX];   /* by time */
     unsigned           num_faults;
+    uint8_t            min_rnr_timer;   /* without accidents */
     uint64_t           acts_end;        /* ns: of the last act */
     uint64_t           end;             /* and of the last accident */
 } program_t;
