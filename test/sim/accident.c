@@ -80,7 +80,8 @@ static int accident_on_link(sim_link_t *link, unsigned index,
     }
 
     if (!is_between(fault, from, to, (fault->kind == FAULT_ONE_WAY) ||
-                                     (fault->kind == FAULT_CTL_HOLE))) {
+                                     (fault->kind == FAULT_CTL_HOLE) ||
+                                     fault->is_one_way)) {
         return 0;
     }
 
@@ -132,6 +133,26 @@ static int is_of_link(const fault_t *fault, unsigned index)
            ((fault->link % world.prog->num_links) == index);
 }
 
+/* Of all links */
+static void accident_on_datagrams(sim_link_t *link, const fault_t *fault)
+{
+    switch (fault->kind) {
+    case FAULT_CTL_LOSS:
+        link->ud_loss = max_of(link->ud_loss, fault->arg * 1000);
+        break;
+    case FAULT_CTL_TWICE:
+        link->ud_dup     = max_of(link->ud_dup, fault->arg * 1000);
+        link->ud_late_ns = max_of(link->ud_late_ns, 1000 * USEC);
+        break;
+    case FAULT_CTL_LATE:
+        link->ud_late    = max_of(link->ud_late, 300000);
+        link->ud_late_ns = max_of(link->ud_late_ns, fault->arg * USEC);
+        break;
+    default:
+        break;
+    }
+}
+
 static void accident_link_conf(sim_link_t *link, unsigned index)
 {
     const program_t *prog   = world.prog;
@@ -158,10 +179,7 @@ static void accident_link_conf(sim_link_t *link, unsigned index)
     }
 
     for (i = 0; i < num_accidents; ++i) {
-        if (accidents[i].fault.kind == FAULT_CTL_LOSS) {
-            link->ud_loss = max_of(link->ud_loss,
-                                   accidents[i].fault.arg * 1000);
-        }
+        accident_on_datagrams(link, &accidents[i].fault);
     }
 }
 

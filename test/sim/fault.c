@@ -29,6 +29,8 @@
 #define OF_ONE_LINK  (OF_PAIR | OF_LINK)
 #define OF_ONE_PATH  (OF_PAIR | OF_PATH)
 #define IS_MOMENT    0x10
+#define ONE_WAY_TOO  0x20               /* if the line says so */
+#define OF_ANY_WAY   (OF_ONE_LINK | ONE_WAY_TOO)
 
 
 static const struct {
@@ -40,15 +42,17 @@ static const struct {
 } kinds[FAULT_LAST] = {
     [FAULT_CUT]         = {"cut", OF_ONE_LINK, NULL, 0, 0},
     [FAULT_ONE_WAY]     = {"cut-one-way", OF_ONE_LINK, NULL, 0, 0},
-    [FAULT_FLAP]        = {"flap", OF_ONE_LINK, "us", 100, 200000},
-    [FAULT_SLOW]        = {"slow", OF_ONE_LINK, "permille", 1, 999},
-    [FAULT_DELAY]       = {"delay", OF_ONE_LINK, "us", 1, 5000},
-    [FAULT_LOSS]        = {"loss", OF_ONE_LINK, "ppm", 1000, 900000},
-    [FAULT_TWICE]       = {"twice", OF_ONE_LINK, "ppm", 1000, 500000},
-    [FAULT_LATE]        = {"late", OF_ONE_LINK, "us", 1, 100000},
+    [FAULT_FLAP]        = {"flap", OF_ANY_WAY, "us", 100, 200000},
+    [FAULT_SLOW]        = {"slow", OF_ANY_WAY, "permille", 1, 999},
+    [FAULT_DELAY]       = {"delay", OF_ANY_WAY, "us", 1, 5000},
+    [FAULT_LOSS]        = {"loss", OF_ANY_WAY, "ppm", 1000, 900000},
+    [FAULT_TWICE]       = {"twice", OF_ANY_WAY, "ppm", 1000, 500000},
+    [FAULT_LATE]        = {"late", OF_ANY_WAY, "us", 1, 100000},
     [FAULT_BLACKOUT]    = {"blackout", OF_PAIR, NULL, 0, 0},
     [FAULT_OUTAGE]      = {"outage", OF_PAIR, NULL, 0, 0},
     [FAULT_CTL_LOSS]    = {"ctl-loss", 0, "permille", 1, 1000},
+    [FAULT_CTL_TWICE]   = {"ctl-twice", 0, "permille", 1, 1000},
+    [FAULT_CTL_LATE]    = {"ctl-late", 0, "us", 1, 200000},
     [FAULT_CTL_HOLE]    = {"ctl-blackhole", OF_PAIR, NULL, 0, 0},
     [FAULT_BREAK]       = {"break", OF_ONE_PATH | IS_MOMENT, "status",
                            VMP_WC_FLUSHED, VMP_WC_OTHER},
@@ -158,6 +162,10 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
     if (kinds[kind].word != NULL) {
         fault->arg = between(kinds[kind].min, kinds[kind].max, rnd);
     }
+
+    if (kinds[kind].of & ONE_WAY_TOO) {
+        fault->is_one_way = rnd(2);
+    }
 }
 
 
@@ -210,8 +218,8 @@ const char *fault_str(const fault_t *fault, char *buf, unsigned max)
     if (strcmp(kinds[fault->kind].word, "status") == 0) {
         snprintf(buf + len, max - len, " status %s", statuses[fault->arg]);
     } else {
-        snprintf(buf + len, max - len, " %s %u", kinds[fault->kind].word,
-                 fault->arg);
+        snprintf(buf + len, max - len, " %s %u%s", kinds[fault->kind].word,
+                 fault->arg, fault->is_one_way ? " one-way" : "");
     }
 
     return buf;
@@ -316,6 +324,11 @@ int fault_parse(const char *line, fault_t *fault, char *buf, unsigned max)
 
     fault->kind = kind;
     fault->arg  = kinds[kind].min;
+    if (!strcmp(words[num - 1], "one-way") && (kinds[kind].of & ONE_WAY_TOO)) {
+        fault->is_one_way = 1;
+        --num;
+    }
+
     for (++i; i < num; i += 2) {
         if (((i + 1) == num) ||
             (arg_parse(fault, words[i], words[i + 1]) != 0)) {

@@ -14,6 +14,7 @@
  * text, one a line, of which kinds and their words are in fault.c:
  *
  *     at 2ms for 3ms cut host 0 peer 1 link 2
+ *     at 2ms for 3ms late host 0 peer 1 link 2 us 100 one-way
  *     at 2.5ms break host 1 peer 0 path 0 status retry
  *
  * Links are those between a host and a peer; those of everybody if these two
@@ -40,6 +41,8 @@ typedef enum fault_kind {
     FAULT_BLACKOUT,                     /* all links */
     FAULT_OUTAGE,                       /* the same, until the peer is lost */
     FAULT_CTL_LOSS,                     /* `arg` of 1000 datagrams of all */
+    FAULT_CTL_TWICE,                    /* the same */
+    FAULT_CTL_LATE,                     /* up to `arg` us, a third of all */
     FAULT_CTL_HOLE,                     /* datagrams from host to peer */
 
     /* QPs: path `link` of `host` to `peer` */
@@ -83,6 +86,7 @@ typedef struct fault {
     uint8_t  link;                      /* or path */
     uint8_t  kind;
     uint8_t  is_off;                    /* left out */
+    uint8_t  is_one_way;                /* from host to peer only */
 } fault_t;
 
 

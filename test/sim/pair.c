@@ -67,12 +67,11 @@ static int is_concerned(const fault_t *fault, unsigned a, unsigned b)
 {
     int is_one = (fault->host == a) || (fault->host == b);
 
-    if ((fault->kind < FAULT_BREAK) && (fault->kind != FAULT_CTL_LOSS) &&
-        (fault->host == fault->peer)) {
-        return 1;
+    if ((fault->kind < FAULT_BREAK) && (fault->host == fault->peer)) {
+        return 1;                       /* also datagrams of everybody */
     }
 
-    if ((fault->kind == FAULT_CTL_LOSS) ||
+    if (((fault->kind >= FAULT_CTL_LOSS) && (fault->kind <= FAULT_CTL_LATE)) ||
         ((fault->kind >= FAULT_LATE_ERR) && (fault->kind < FAULT_STALL))) {
         return 1;                       /* all devices */
     }
@@ -99,6 +98,8 @@ static uint64_t bad_time(const fault_t *fault)
     case FAULT_LATE_LAST:
     case FAULT_NO_LAST:
         return fault->size + PAIR_SETTLE;
+    case FAULT_CTL_LATE:
+        return fault->size + (fault->arg * 1000ull);
     case FAULT_UNPLUG:
     case FAULT_KILL:
     case FAULT_BLACKOUT:
@@ -419,8 +420,8 @@ void pairs_healed(void)
                        BIT(DELAY) | BIT(LOSS) | BIT(TWICE) | BIT(LATE) | \
                        BIT(BLACKOUT) | BIT(OUTAGE) | BIT(UNPLUG) | \
                        BIT(ADDRESS) | BIT(KILL))
-#define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_HOLE) | \
-                       BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
+#define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_LATE) | \
+                       BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
                        BIT(NO_CONNECT))
 #define PAIR_OF_MAKE  (PAIR_OF_LINKS | BIT(NO_QP) | BIT(NO_CONNECT) | \
                        BIT(NO_POST))
