@@ -26,7 +26,7 @@ typedef struct accident {
     uint64_t      until;
     uint64_t      witness;              /* see effect.c */
     vmp_port_qp_t *qp;                  /* MUTE */
-    uint8_t       is_said;              /* UNPLUG: the device said so */
+    uint8_t       num_said;             /* how often the device said so */
 } accident_t;
 
 static accident_t accidents[ACCIDENT_MAX];
@@ -58,6 +58,18 @@ static int flap_is_cut(const accident_t *accident)
     return (period == 0) || !(((sim_now() - accident->begin) / period) & 1);
 }
 
+/* UNPLUG, EARLY: from when on the links are cut, for its size */
+static uint64_t unplug_begin(const accident_t *accident)
+{
+    return accident->begin + ((accident->fault.kind == FAULT_EARLY) ?
+                              (accident->fault.arg * USEC) : 0);
+}
+
+static int is_unplug(const fault_t *fault)
+{
+    return (fault->kind == FAULT_UNPLUG) || (fault->kind == FAULT_EARLY);
+}
+
 /* Its queue has room for a second: who heals it does not wait for hours */
 static void accident_slow(sim_link_t *link, uint64_t rate)
 {
@@ -72,11 +84,12 @@ static int accident_on_link(sim_link_t *link, unsigned index,
                             unsigned to)
 {
     const fault_t *fault = &accident->fault;
+    uint64_t begin       = unplug_begin(accident);
 
-    if (fault->kind == FAULT_UNPLUG) {
+    if (is_unplug(fault)) {
         return (from != to) &&
                ((fault->host == from) || (fault->host == to)) &&
-               (sim_now() < (accident->begin + fault->size));
+               (sim_now() >= begin) && (sim_now() < (begin + fault->size));
     }
 
     if (!is_between(fault, from, to, (fault->kind == FAULT_ONE_WAY) ||
@@ -324,10 +337,11 @@ static void accident_on_qp(accident_t *accident)
     }
 }
 
-/* Connections follow; who asks for it from now on gets the new one. */
-static void accident_new_address(host_t *host)
+/* Connections follow; who asks for it from now on gets the new one. The device
+ * says so at once, if at all: see accident_says_at(). */
+static void accident_new_address(host_t *host, int is_said)
 {
-    sim_nic_new_address(host->index);
+    sim_nic_new_address(host->index, is_said);
     if (host->inst != NULL) {
         sim_nic_address(host->index, &host->inst->attr.rail_addr);
     }
@@ -343,8 +357,12 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
         effect_took(fault->kind);
     }
 
-    if (fault->kind == FAULT_ADDRESS) {
-        accident_new_address(host);
+    if ((fault->kind == FAULT_ADDRESS) || (fault->kind == FAULT_SILENT)) {
+        accident_new_address(host, (fault->kind == FAULT_ADDRESS) &&
+                                   (fault->arg == 0));
+        if (fault->kind == FAULT_SILENT) {
+            found_moved(host);
+        }
         return;
     }
 
@@ -361,7 +379,8 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
     } else if (fault->kind == FAULT_KILL) {
         host_kill(host);
         found_check(host);
-    } else if ((fault->kind != FAULT_STALL) && (fault->kind != FAULT_UNPLUG)) {
+    } else if ((fault->kind == FAULT_PORT_DOWN) ||
+               (fault->kind == FAULT_PORT_UP)) {
         sim_port_rail_event(host->inst->iface->port, 0,
                             fault->kind == FAULT_PORT_UP);
     }
@@ -376,12 +395,59 @@ void accident_init(void)
     accident_apply();
 }
 
+/* For the n-th time, with the time that it began; UINT64_MAX: not any more */
+static uint64_t accident_says_at(const accident_t *accident)
+{
+    const fault_t *fault = &accident->fault;
+    uint64_t usec        = fault->arg * USEC;
+
+    switch (fault->kind) {
+    case FAULT_UNPLUG:
+        return (accident->num_said == 0) ? accident->begin + usec :
+               (accident->num_said == 1) ? accident->until : UINT64_MAX;
+    case FAULT_EARLY:
+        return (accident->num_said == 0) ? accident->begin :
+               (accident->num_said == 1) ? accident->begin + fault->size :
+                                           UINT64_MAX;
+    case FAULT_ADDRESS:
+        return (accident->num_said == 0) ? accident->until : UINT64_MAX;
+    default:
+        return UINT64_MAX;
+    }
+}
+
+/* What the device has to say by now; `all`: at the end what it has not said */
+static void accident_say(accident_t *accident, int all)
+{
+    const fault_t *fault = &accident->fault;
+    const host_t *host   = &world.hosts[fault->host];
+    uint64_t time;
+
+    while (((time = accident_says_at(accident)) != UINT64_MAX) &&
+           (all || (time <= sim_now()))) {
+        ++accident->num_said;
+        if (host->inst != NULL) {
+            sim_port_rail_event(host->inst->iface->port, 0,
+                                (accident->num_said == 2) ||
+                                (fault->kind == FAULT_ADDRESS));
+        }
+    }
+}
+
+/* It does not end by itself */
+static int accident_is_kept(const fault_t *fault)
+{
+    return (!fault_is_moment(fault->kind) && (fault->kind < FAULT_STALL)) ||
+           (fault->kind == FAULT_KILL) || is_unplug(fault) ||
+           ((fault->kind == FAULT_ADDRESS) && (fault->arg > 0));
+}
+
 void accident_begin(const fault_t *fault)
 {
     accident_t accident = {
         .fault   = *fault,
         .begin   = sim_now(),
-        .until   = sim_now() + fault->size,
+        .until   = sim_now() + fault_end(fault) - fault->time,
         .witness = effect_witness(fault)
     };
 
@@ -398,20 +464,14 @@ void accident_begin(const fault_t *fault)
         accident_on_host(fault, accident.until);
     }
 
-    if (fault->kind == FAULT_UNPLUG) {
-        accident.until += fault->arg * USEC;
-    }
-
-    /* stalls end by themselves */
-    if (!fault_is_moment(fault->kind) && ((fault->kind < FAULT_STALL) ||
-                                          (fault->kind == FAULT_KILL) ||
-                                          (fault->kind == FAULT_UNPLUG))) {
+    if (accident_is_kept(fault)) {
+        accident_say(&accident, 0);
         accidents[num_accidents++] = accident;
         accident_apply();
     }
 }
 
-static void accident_over(const accident_t *accident)
+static void accident_over(accident_t *accident)
 {
     host_t *host = &world.hosts[accident->fault.host];
 
@@ -419,10 +479,9 @@ static void accident_over(const accident_t *accident)
         effect_took(accident->fault.kind);
     }
 
+    accident_say(accident, 1);
     if ((accident->fault.kind == FAULT_MUTE) && (accident->qp != NULL)) {
         sim_qp_mute(accident->qp, 0);
-    } else if ((accident->fault.kind == FAULT_UNPLUG) && (host->inst != NULL)) {
-        sim_port_rail_event(host->inst->iface->port, 0, 1);
     } else if ((accident->fault.kind == FAULT_KILL) && (host->inst == NULL)) {
         inst_open(host);
     }
@@ -433,34 +492,25 @@ static uint64_t min_of(uint64_t a, uint64_t b)
     return (a < b) ? a : b;
 }
 
-static void accident_say(accident_t *accident)
+/* The next of two times that is not set yet */
+static uint64_t accident_later(uint64_t time, uint64_t next)
 {
-    const host_t *host = &world.hosts[accident->fault.host];
-
-    if ((accident->fault.kind == FAULT_UNPLUG) && !accident->is_said &&
-        (sim_now() >= (accident->begin + (accident->fault.arg * USEC)))) {
-        accident->is_said = 1;
-        if (host->inst != NULL) {
-            sim_port_rail_event(host->inst->iface->port, 0, 0);
-        }
-    }
+    return (time > applied) ? min_of(time, next) : next;
 }
 
 /* Its next step, from what is set on */
 static uint64_t accident_change(const accident_t *accident)
 {
-    uint64_t usec = accident->fault.arg * USEC;
-    uint64_t next = accident->until;
-    uint64_t healed;
+    uint64_t usec  = accident->fault.arg * USEC;
+    uint64_t begin = unplug_begin(accident);
+    uint64_t next  = min_of(accident->until, accident_says_at(accident));
 
     if ((accident->fault.kind == FAULT_FLAP) && (usec > 0)) {
         next = accident->begin +
                ((((applied - accident->begin) / usec) + 1) * usec);
-    } else if (accident->fault.kind == FAULT_UNPLUG) {
-        healed = accident->begin + accident->fault.size;
-        next   = (healed > applied) ? healed : next;
-        next   = accident->is_said ? next : min_of(next, accident->begin +
-                                                         usec);
+    } else if (is_unplug(&accident->fault)) {
+        next = accident_later(begin, next);
+        next = accident_later(begin + accident->fault.size, next);
     }
 
     return min_of(next, accident->until);
@@ -488,7 +538,7 @@ void accident_end(int all)
 
     for (i = 0; i < num_accidents; ++i) {
         changes |= (accident_change(&accidents[i]) <= now);
-        accident_say(&accidents[i]);
+        accident_say(&accidents[i], 0);
         if (!all && (accidents[i].until > now)) {
             accidents[num++] = accidents[i];
         } else {

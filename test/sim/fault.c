@@ -78,7 +78,9 @@ static const struct {
     [FAULT_PORT_DOWN]   = {"port-down", OF_HOST | IS_MOMENT, NULL, 0, 0},
     [FAULT_PORT_UP]     = {"port-up", OF_HOST | IS_MOMENT, NULL, 0, 0},
     [FAULT_UNPLUG]      = {"unplug", OF_HOST, "us", 1, 200000},
-    [FAULT_ADDRESS]     = {"new-address", OF_HOST | IS_MOMENT, NULL, 0, 0},
+    [FAULT_EARLY]       = {"early-unplug", OF_HOST, "us", 1, 200000},
+    [FAULT_ADDRESS]     = {"new-address", OF_HOST | IS_MOMENT, "us", 0, 200000},
+    [FAULT_SILENT]      = {"silent-address", OF_HOST | IS_MOMENT, NULL, 0, 0},
     [FAULT_KILL]        = {"kill", OF_HOST, NULL, 0, 0}
 };
 
@@ -106,7 +108,21 @@ int fault_is_moment(fault_kind_t kind)
 }
 
 
+uint64_t fault_end(const fault_t *fault)
+{
+    uint64_t end = fault->time + fault->size;
+
+    return ((fault->kind == FAULT_UNPLUG) || (fault->kind == FAULT_EARLY) ||
+            (fault->kind == FAULT_ADDRESS)) ? end + (fault->arg * USEC) : end;
+}
+
+
 /* Random ones -------------------------------------------------------------- */
+
+static uint32_t max_of(uint32_t a, uint32_t b)
+{
+    return (a > b) ? a : b;
+}
 
 /* Each magnitude as likely as the other */
 static uint32_t between(uint32_t min, uint32_t max,
@@ -159,8 +175,8 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
         fault->link = rnd(8);
     }
 
-    if (kinds[kind].word != NULL) {
-        fault->arg = between(kinds[kind].min, kinds[kind].max, rnd);
+    if ((kinds[kind].word != NULL) && ((kinds[kind].min > 0) || rnd(2))) {
+        fault->arg = between(max_of(kinds[kind].min, 1), kinds[kind].max, rnd);
     }
 
     if (kinds[kind].of & ONE_WAY_TOO) {

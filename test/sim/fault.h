@@ -71,7 +71,9 @@ typedef enum fault_kind {
     FAULT_PORT_DOWN,                    /* events, true or not */
     FAULT_PORT_UP,
     FAULT_UNPLUG,                       /* all links, event `arg` us later */
-    FAULT_ADDRESS,                      /* another GID */
+    FAULT_EARLY,                        /* the same, event so much earlier */
+    FAULT_ADDRESS,                      /* another GID, event the same */
+    FAULT_SILENT,                       /* the same, without event */
     FAULT_KILL,                         /* killed; restarts after that time */
     FAULT_LAST
 } fault_kind_t;
@@ -94,6 +96,9 @@ const char *fault_name(fault_kind_t kind);
 
 /** It is a moment: it does not end. */
 int fault_is_moment(fault_kind_t kind);
+
+/** When it is over, and its device has said so, ns. */
+uint64_t fault_end(const fault_t *fault);
 
 /** A random one of a kind, with its time after `begin`. `is_alone`: all
  *  accidents are of that kind. */

@@ -13,6 +13,9 @@
 
 #include <string.h>
 
+#define FOUND_ANSWER 2250000000ull      /* ns: until it has told its peers */
+#define FOUND_MOVED  ((1ull << FAULT_ADDRESS) | (1ull << FAULT_SILENT))
+
 /*
  * Who moves to another address finds his peers again, and is found, as long as
  * one of the two knows where the other one is. If neither does no protocol
@@ -62,6 +65,12 @@ static int found_knows(const inst_t *inst, const inst_t *peer)
 {
     return found_is_at(peer, found_rail(inst, peer)) ||
            found_is_at(peer, found_asked(inst, peer));
+}
+
+/* Where it believes to be itself */
+static const vmp_rail_addr_t *found_own(const inst_t *inst)
+{
+    return &inst->iface->ctl->attr.addr[0];
 }
 
 static void found_cut_off(const inst_t *inst, const inst_t *peer)
@@ -115,7 +124,7 @@ void found_check(const host_t *host)
 
     for (i = 0; i < world.prog->num_hosts; ++i) {
         peer = world.hosts[i].inst;
-        if ((pair_of(i, host->index)->happened & (1ull << FAULT_ADDRESS)) &&
+        if ((pair_of(i, host->index)->happened & FOUND_MOVED) &&
             found_is_silent(host, i)) {
             pair_of(i, host->index)->is_cut_off = 1;
         }
@@ -128,4 +137,33 @@ void found_check(const host_t *host)
             found_lost(host->index, i);
         }
     }
+}
+
+/* Control asks for its own address when a path of its comes or goes. Who has
+ * nothing to send has no cause to; whoever sends to it does so in vain then. */
+static int found_may_notice(const host_t *host)
+{
+    const inst_t *inst = host->inst;
+
+    return (inst == NULL) || found_is_at(inst, found_own(inst)) ||
+           (inst->iface->counters.paths_failed > host->num_failed);
+}
+
+void found_moved(host_t *host)
+{
+    if (host->inst != NULL) {
+        host->is_blind   = 1;
+        host->num_failed = host->inst->iface->counters.paths_failed;
+    }
+}
+
+int found_is_blind(host_t *host)
+{
+    if (host->is_blind && found_may_notice(host)) {
+        host->is_blind = 0;
+        host->seen     = world_now();
+    }
+
+    return host->is_blind ||
+           ((host->seen > 0) && (world_now() < (host->seen + FOUND_ANSWER)));
 }

@@ -92,6 +92,7 @@ static uint64_t bad_time(const fault_t *fault)
 {
     switch (fault->kind) {
     case FAULT_ADDRESS:
+    case FAULT_SILENT:
     case FAULT_STUCK:
         return UINT64_MAX / 2;
     case FAULT_LATE_ERR:
@@ -101,6 +102,8 @@ static uint64_t bad_time(const fault_t *fault)
     case FAULT_CTL_LATE:
         return fault->size + (fault->arg * 1000ull);
     case FAULT_UNPLUG:
+    case FAULT_EARLY:
+        return fault->size + (fault->arg * 1000ull);
     case FAULT_KILL:
     case FAULT_BLACKOUT:
     case FAULT_OUTAGE:
@@ -233,6 +236,13 @@ static int pair_is_lost_with_other(const user_ep_t *ep)
     return 0;
 }
 
+/* One of the two has moved and cannot know, so that nothing gets through: in the
+ * end the connection is lost for both (R5) */
+static int pair_is_blind(unsigned a, unsigned b)
+{
+    return found_is_blind(&world.hosts[a]) || found_is_blind(&world.hosts[b]);
+}
+
 int pair_may_fail(const user_ep_t *ep)
 {
     unsigned from = ep->inst->host->index;
@@ -246,7 +256,7 @@ int pair_may_fail(const user_ep_t *ep)
         return 1;
     }
 
-    if (pair_excuses(pair, "failure")) {
+    if (pair_excuses(pair, "failure") || pair_is_blind(from, to)) {
         /* a connection is lost for both */
         pair->may_fail             = 1;
         pair_of(to, from)->may_fail = 1;
@@ -419,7 +429,7 @@ void pairs_healed(void)
 #define PAIR_OF_LINKS (BIT(CUT) | BIT(ONE_WAY) | BIT(FLAP) | BIT(SLOW) | \
                        BIT(DELAY) | BIT(LOSS) | BIT(TWICE) | BIT(LATE) | \
                        BIT(BLACKOUT) | BIT(OUTAGE) | BIT(UNPLUG) | \
-                       BIT(ADDRESS) | BIT(KILL))
+                       BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(KILL))
 #define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_LATE) | \
                        BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
                        BIT(NO_CONNECT))
@@ -459,6 +469,18 @@ static uint64_t pair_happened(const pair_t *pair)
     return happened;
 }
 
+/* Until a host notices that it has moved; or its peers give up */
+static uint64_t pair_blind_time(unsigned index)
+{
+    host_t *host = &world.hosts[index];
+
+    if (found_is_blind(host) && host->is_blind) {
+        return world.prog->params.peer_timeout_ns;
+    }
+
+    return (host->seen > world.healed) ? host->seen - world.healed : 0;
+}
+
 uint64_t pair_bound(const pair_t *pair)
 {
     const vmp_port_params_t *port = &world.prog->params.port;
@@ -478,6 +500,8 @@ uint64_t pair_bound(const pair_t *pair)
     bound += (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
     bound += (happened & BIT(OUTAGE)) ? PAIR_IDLE : 0;
     bound += 2 * pair->backlog;
+    bound += pair_blind_time(index / world.prog->num_hosts);
+    bound += pair_blind_time(index % world.prog->num_hosts);
     if (pair->is_cut_off) {
         /* R5: from the next operation on */
         bound += world.prog->params.peer_timeout_ns;

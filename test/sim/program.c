@@ -441,8 +441,8 @@ void program_sort_faults(program_t *prog)
     prog->end                       = prog->acts_end;
     prog->params.port.min_rnr_timer = prog->min_rnr_timer;
     for (i = 0; i < prog->num_faults; ++i) {
-        if ((faults[i].time + faults[i].size) > prog->end) {
-            prog->end = faults[i].time + faults[i].size;
+        if (fault_end(&faults[i]) > prog->end) {
+            prog->end = fault_end(&faults[i]);
         }
 
         if ((faults[i].size > FAULT_WINDOW) &&

@@ -202,6 +202,9 @@ struct host {
     uint8_t           is_stuck;         /* In a pair that is */
     uint8_t           is_hurt;          /* An accident concerned it */
     uint8_t           may_lose_cq;      /* Its CQ: see pair.c */
+    uint8_t           is_blind;         /* Moved, which control has not noticed */
+    uint64_t          num_failed;       /* Of its paths, when it moved */
+    uint64_t          seen;             /* ns: noticed it, or had cause to */
 };
 
 
@@ -380,6 +383,12 @@ uint64_t pair_bound(const pair_t *pair);
 
 /** It has another address, or was killed. */
 void found_check(const host_t *host);
+
+/** It has moved, and its device does not say so. */
+void found_moved(host_t *host);
+
+/** Whether it does not know where it is, or has not for long. */
+int found_is_blind(host_t *host);
 
 
 /* pace.c: how long operations stand still while there is a way */

@@ -387,10 +387,10 @@ unsigned sim_port_num_qps(const vmp_port_t *port);
  *  hears of it when the helper runs. */
 void sim_port_rail_event(vmp_port_t *port, unsigned rail, int is_up);
 
-/** A NIC gets another address, and says so. What goes to the old one is lost,
- *  and so is what QPs send that were connected before. See
+/** A NIC gets another address, and says so or not. What goes to the old one is
+ *  lost, and so is what QPs send that were connected before. See
  *  vmp_port_rail_addr(). */
-void sim_nic_new_address(unsigned nic);
+void sim_nic_new_address(unsigned nic, int is_said);
 
 /** The one that it has. */
 void sim_nic_address(unsigned nic, vmp_rail_addr_t *addr);

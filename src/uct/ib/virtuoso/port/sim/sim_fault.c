@@ -236,12 +236,12 @@ void vmp_port_rail_addr(vmp_port_t *port, unsigned rail, vmp_rail_addr_t *addr)
     sim_nic_addr(port->rails[rail].nic, addr);
 }
 
-void sim_nic_new_address(unsigned nic)
+void sim_nic_new_address(unsigned nic, int is_said)
 {
     unsigned i, j;
 
     ++sim.nics[nic].address;
-    for (i = 0; i < sim.num_ports; ++i) {
+    for (i = 0; is_said && (i < sim.num_ports); ++i) {
         for (j = 0; (sim.ports[i] != NULL) &&
              (j < sim.ports[i]->num_rails); ++j) {
             if (sim.ports[i]->rails[j].nic == &sim.nics[nic]) {
