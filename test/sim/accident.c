@@ -26,6 +26,7 @@ typedef struct accident {
     uint64_t      until;
     uint64_t      witness;              /* see effect.c */
     vmp_port_qp_t *qp;                  /* MUTE */
+    const inst_t  *inst;                /* CQ, DEVICE: whose it was */
     uint8_t       num_said;             /* how often the device said so */
 } accident_t;
 
@@ -370,8 +371,19 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
         host->stall_until = until;
     }
 
+    if (fault->kind == FAULT_DEVICE) {
+        ++host->num_fails;
+        sim_nic_fail(host->index, 1);
+    }
+
     if (host->inst == NULL) {
         return;
+    }
+
+    if ((fault->kind == FAULT_DEVICE) || (fault->kind == FAULT_CQ)) {
+        host->inst->is_broken |= (fault->kind == FAULT_CQ) ? BROKEN_CQ :
+                                                             BROKEN_DEVICE;
+        host->inst->broken     = sim_now();
     }
 
     if ((fault->kind == FAULT_HELPER) || (fault->kind == FAULT_FREEZE)) {
@@ -379,6 +391,8 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
     } else if (fault->kind == FAULT_KILL) {
         host_kill(host);
         found_check(host);
+    } else if (fault->kind == FAULT_CQ) {
+        sim_port_break(host->inst->iface->port);
     } else if ((fault->kind == FAULT_PORT_DOWN) ||
                (fault->kind == FAULT_PORT_UP)) {
         sim_port_rail_event(host->inst->iface->port, 0,
@@ -411,6 +425,8 @@ static uint64_t accident_says_at(const accident_t *accident)
                                            UINT64_MAX;
     case FAULT_ADDRESS:
         return (accident->num_said == 0) ? accident->until : UINT64_MAX;
+    case FAULT_DEVICE:
+        return (accident->num_said == 0) ? accident->begin + usec : UINT64_MAX;
     default:
         return UINT64_MAX;
     }
@@ -438,7 +454,8 @@ static void accident_say(accident_t *accident, int all)
 static int accident_is_kept(const fault_t *fault)
 {
     return (!fault_is_moment(fault->kind) && (fault->kind < FAULT_STALL)) ||
-           (fault->kind == FAULT_KILL) || is_unplug(fault) ||
+           ((fault->kind >= FAULT_DEVICE) && (fault->kind <= FAULT_KILL)) ||
+           is_unplug(fault) ||
            ((fault->kind == FAULT_ADDRESS) && (fault->arg > 0));
 }
 
@@ -456,6 +473,7 @@ void accident_begin(const fault_t *fault)
         return;
     }
 
+    accident.inst = world.hosts[fault->host].inst;
     pair_accident(fault);
     effect_begun(fault->kind);
     if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_STUCK)) {
@@ -471,18 +489,39 @@ void accident_begin(const fault_t *fault)
     }
 }
 
+/* The user starts the program again, on a device that works */
+static void accident_restart(const accident_t *accident, host_t *host)
+{
+    if ((accident->fault.kind == FAULT_DEVICE) && (--host->num_fails == 0)) {
+        sim_nic_fail(host->index, 0);
+    }
+
+    if ((host->inst != NULL) && (host->inst == accident->inst)) {
+        trace("h%u starts again", host->index);
+        pair_check_told(host->inst);
+        host_end(host);
+        found_check(host);
+    }
+}
+
 static void accident_over(accident_t *accident)
 {
-    host_t *host = &world.hosts[accident->fault.host];
+    host_t *host        = &world.hosts[accident->fault.host];
+    fault_kind_t kind   = accident->fault.kind;
 
     if (effect_witness(&accident->fault) > accident->witness) {
         effect_took(accident->fault.kind);
     }
 
     accident_say(accident, 1);
-    if ((accident->fault.kind == FAULT_MUTE) && (accident->qp != NULL)) {
+    if ((kind == FAULT_MUTE) && (accident->qp != NULL)) {
         sim_qp_mute(accident->qp, 0);
-    } else if ((accident->fault.kind == FAULT_KILL) && (host->inst == NULL)) {
+    } else if ((kind == FAULT_DEVICE) || (kind == FAULT_CQ)) {
+        accident_restart(accident, host);
+    }
+
+    if ((kind >= FAULT_DEVICE) && (kind <= FAULT_KILL) &&
+        (host->inst == NULL) && (host->num_fails == 0)) {
         inst_open(host);
     }
 }

@@ -81,6 +81,8 @@ static const struct {
     [FAULT_EARLY]       = {"early-unplug", OF_HOST, "us", 1, 200000},
     [FAULT_ADDRESS]     = {"new-address", OF_HOST | IS_MOMENT, "us", 0, 200000},
     [FAULT_SILENT]      = {"silent-address", OF_HOST | IS_MOMENT, NULL, 0, 0},
+    [FAULT_DEVICE]      = {"device-fail", OF_HOST, "us", 0, 200000},
+    [FAULT_CQ]          = {"cq-fail", OF_HOST, NULL, 0, 0},
     [FAULT_KILL]        = {"kill", OF_HOST, NULL, 0, 0}
 };
 
@@ -144,6 +146,11 @@ static int may_be_long(fault_kind_t kind)
            (kind == FAULT_FREEZE) || (kind == FAULT_CTL_HOLE);
 }
 
+static int is_device(fault_kind_t kind)
+{
+    return (kind == FAULT_DEVICE) || (kind == FAULT_CQ);
+}
+
 void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
                   int is_alone, unsigned num_hosts, unsigned num_links,
                   uint32_t (*rnd)(uint32_t num))
@@ -153,7 +160,8 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
     *fault = (fault_t){.kind = kind, .host = rnd(num_hosts)};
     /* most of it happens while there is traffic */
     fault->time = begin + between(1000, rnd(4) ? 20000000 : 1200000000, rnd);
-    if (kind == FAULT_OUTAGE) {
+    if ((kind == FAULT_OUTAGE) ||
+        (is_alone && is_device(kind) && (rnd(3) == 0))) {
         fault->size = OUTAGE_MIN + rnd(2 * SEC);
     } else if (is_alone && may_be_long(kind) && (rnd(3) == 0)) {
         fault->size = LONG_MIN + rnd(2 * SEC);

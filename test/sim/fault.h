@@ -74,6 +74,9 @@ typedef enum fault_kind {
     FAULT_EARLY,                        /* the same, event so much earlier */
     FAULT_ADDRESS,                      /* another GID, event the same */
     FAULT_SILENT,                       /* the same, without event */
+    FAULT_DEVICE,                       /* fails, event `arg` us later; then the
+                                           process starts anew */
+    FAULT_CQ,                           /* its CQs do, control goes on */
     FAULT_KILL,                         /* killed; restarts after that time */
     FAULT_LAST
 } fault_kind_t;

@@ -143,14 +143,19 @@ void host_init(host_t *host, unsigned index)
     inst_open(host);
 }
 
-void host_kill(host_t *host)
+void host_end(host_t *host)
 {
-    trace("h%u is killed", host->index);
-    sim_process_kill(host->md);
     inst_close(host->inst);
     host_close(host);
     host->region->is_gone = 1;
     host_open(host);
+}
+
+void host_kill(host_t *host)
+{
+    trace("h%u is killed", host->index);
+    sim_process_kill(host->md);
+    host_end(host);
 }
 
 void host_cleanup(host_t *host)

@@ -23,6 +23,9 @@
 
 #define PAIR_DEATHS      6
 
+#define BIT(_kind)       (1ull << FAULT_##_kind)
+#define PAIR_NO_CPU      (BIT(STALL) | BIT(HELPER) | BIT(FREEZE))
+
 /* ns, see pair_bound() */
 #define MSEC          1000000ull
 #define PAIR_BASE     (50 * MSEC)       /* polls, transfer, datagrams */
@@ -34,6 +37,7 @@
                                            500 ms, of both sides one after the
                                            other */
 #define PAIR_IDLE     (1000 * MSEC)     /* between probes */
+#define PAIR_TOLD     (100 * MSEC)      /* until who can find out does */
 #define PAIR_UD_LOSS  (400 * MSEC)      /* control's, by chance alone: a few */
 
 
@@ -105,6 +109,8 @@ static uint64_t bad_time(const fault_t *fault)
     case FAULT_EARLY:
         return fault->size + (fault->arg * 1000ull);
     case FAULT_KILL:
+    case FAULT_DEVICE:
+    case FAULT_CQ:
     case FAULT_BLACKOUT:
     case FAULT_OUTAGE:
     case FAULT_CTL_LOSS:
@@ -141,6 +147,7 @@ static void pair_accident_one(pair_t *pair, const fault_t *fault)
         break;
     default:
         /* who does not answer at all cannot be told from who is not there */
+        pair->may_fail      |= (fault->kind == FAULT_DEVICE) && is_long(fault);
         pair->may_not_begin |= is_long(fault);
         break;
     }
@@ -250,7 +257,8 @@ int pair_may_fail(const user_ep_t *ep)
     pair_t *pair  = pair_of(from, to);
 
     if (pair->may_fail || ep->is_cut_off || ep->target->is_closed ||
-        ep->inst->is_closed ||
+        ep->inst->is_closed || ep->inst->is_broken ||
+        (ep->target->is_broken & BROKEN_CQ) ||
         (pair->may_not_begin && !ep->was_up) ||
         (ep->blame >= PAIR_OWN_LOCAL) || pair_is_lost_with_other(ep)) {
         return 1;
@@ -411,6 +419,52 @@ void pairs_healed(void)
 }
 
 
+static int ep_has_work(const user_ep_t *ep)
+{
+    const inst_t *inst = ep->inst;
+    uint32_t i;
+
+    for (i = 0; i < inst->num_ops; ++i) {
+        if ((inst->ops[i]->ep == ep) && inst->ops[i]->is_async &&
+            (inst->ops[i]->state == OP_POSTED)) {
+            return 1;
+        }
+    }
+
+    return ep->queue != NULL;
+}
+
+void pair_check_told(const inst_t *inst)
+{
+    unsigned host     = inst->host->index;
+    uint64_t timeout  = world.prog->params.peer_timeout_ns;
+    const user_ep_t *ep;
+    uint64_t bound;
+    unsigned i;
+
+    if (pair_of(host, host)->happened & PAIR_NO_CPU) {
+        return;
+    }
+
+    for (i = 0; i < WORLD_SLOTS; ++i) {
+        ep = inst->host->slots[i];
+        if ((ep == NULL) || !ep->is_open || ep->is_failed ||
+            !ep_has_work(ep)) {
+            continue;
+        }
+
+        /* who begins on it is as one whose peer is not there */
+        bound = (ep->opened <= inst->broken) ? inst->broken + PAIR_TOLD :
+                ep->opened + timeout + PAIR_CONTROL;
+        oracle_check((sim_now() <= bound) ||
+                     pair_excuses(pair_of_ep(ep), "failure"),
+                     "failure", "%s is not told that its "
+                     "device failed %lu ms ago", ep_str(ep), (unsigned long)
+                     ((sim_now() - inst->broken) / MSEC));
+    }
+}
+
+
 /* How long it may take ----------------------------------------------------- */
 
 /*
@@ -423,13 +477,12 @@ void pairs_healed(void)
  *   repair   the last try to bring a path up may just have failed
  *   settle   QPs that go to ERR late, and do not say so
  */
-#define BIT(_kind)    (1ull << FAULT_##_kind)
-
 /* Both control and paths do not get through */
 #define PAIR_OF_LINKS (BIT(CUT) | BIT(ONE_WAY) | BIT(FLAP) | BIT(SLOW) | \
                        BIT(DELAY) | BIT(LOSS) | BIT(TWICE) | BIT(LATE) | \
                        BIT(BLACKOUT) | BIT(OUTAGE) | BIT(UNPLUG) | \
-                       BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(KILL))
+                       BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(DEVICE) | BIT(CQ) | \
+                       BIT(KILL))
 #define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_LATE) | \
                        BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
                        BIT(NO_CONNECT))

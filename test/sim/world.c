@@ -176,7 +176,7 @@ static void act_do(const act_t *act)
     } else if (act->type == ACT_OPEN) {
         act_open(act, host);
     } else if (act->type == ACT_IFACE_OPEN) {
-        if (host->inst == NULL) {
+        if ((host->inst == NULL) && (host->num_fails == 0)) {
             inst_open(host);
         }
     } else if (act->type == ACT_IFACE_CLOSE) {

@@ -117,6 +117,7 @@ struct user_ep {
     uint8_t    is_pumping;
     uint32_t   epoch;
     uint64_t   turn;                    /* world_stamp: waits since */
+    uint64_t   opened;                  /* ns */
 
     op_t       *queue;                  /* Not accepted yet */
     op_t       **queue_tail;
@@ -138,6 +139,8 @@ struct deepest {
     uint32_t value;
 };
 
+#define BROKEN_DEVICE  0x1              /* Nothing works any more */
+#define BROKEN_CQ      0x2              /* Control does, and tells others */
 
 /** An interface, from opening to closing. Never freed before the program
  *  ends. */
@@ -149,6 +152,8 @@ struct inst {
     vmp_iface_t      *iface;            /* NULL: closed */
     vmp_iface_attr_t attr;
     int              is_closed;
+    uint8_t          is_broken;         /* BROKEN_*: by its device, */
+    uint64_t         broken;            /* ns: since then */
     user_ep_t        *by_tag[WORLD_MAX_TAG];
     unsigned         num_tags;
     op_t             **ops;             /* Accepted, by `posted` */
@@ -202,6 +207,7 @@ struct host {
     uint8_t           is_stuck;         /* In a pair that is */
     uint8_t           is_hurt;          /* An accident concerned it */
     uint8_t           may_lose_cq;      /* Its CQ: see pair.c */
+    uint8_t           num_fails;        /* Its device has failed: how often */
     uint8_t           is_blind;         /* Moved, which control has not noticed */
     uint64_t          num_failed;       /* Of its paths, when it moved */
     uint64_t          seen;             /* ns: noticed it, or had cause to */
@@ -316,6 +322,9 @@ int effect_check(void);
 
 void host_init(host_t *host, unsigned index);
 
+/** Its process ends in good order; another one has not begun yet. */
+void host_end(host_t *host);
+
 /** Its process is killed; another one has not begun yet. */
 void host_kill(host_t *host);
 void host_cleanup(host_t *host);
@@ -374,6 +383,10 @@ void pairs_closed(unsigned host);
 
 /** Nothing that befell them is a reason to lose endpoints any more. */
 void pairs_healed(void);
+
+/** A host's device has failed, for as long as can be: who has work must have been
+ *  told. */
+void pair_check_told(const inst_t *inst);
 
 /** How long it takes after the last accident, at most, ns. */
 uint64_t pair_bound(const pair_t *pair);

@@ -387,6 +387,18 @@ unsigned sim_port_num_qps(const vmp_port_t *port);
  *  hears of it when the helper runs. */
 void sim_port_rail_event(vmp_port_t *port, unsigned rail, int is_up);
 
+/** The completion queues of an interface fail (CQ_ERR): polling them returns -1
+ *  for ever, and its QPs are in error. Control has queues of its own. */
+void sim_port_break(vmp_port_t *port);
+
+/**
+ * A NIC fails (DEVICE_FATAL): so do the completion queues of its interfaces; it
+ * makes and moves no QP, takes no request, and nothing comes in or goes out.
+ * The driver raises the event, if there is one. 0: it is as new, for interfaces
+ * that are opened from now on.
+ */
+void sim_nic_fail(unsigned nic, int is_failed);
+
 /** A NIC gets another address, and says so or not. What goes to the old one is
  *  lost, and so is what QPs send that were connected before. See
  *  vmp_port_rail_addr(). */

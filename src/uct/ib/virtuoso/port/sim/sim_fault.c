@@ -259,6 +259,64 @@ void sim_nic_address(unsigned nic, vmp_rail_addr_t *addr)
     sim_nic_addr(&sim.nics[nic], addr);
 }
 
+static void sim_rail_break(vmp_port_t *port, sim_rail_t *rail)
+{
+    vmp_port_qp_t *qp;
+
+    if (!rail->is_broken) {
+        rail->is_broken = 1;
+        for (qp = port->qps; qp != NULL; qp = qp->next) {
+            if (qp->rail == rail) {
+                sim_qp_break(qp, VMP_WC_OTHER);
+            }
+        }
+
+        /* who sleeps is woken up, to find out */
+        sim_port_event(port, VMP_PORT_EVENT_TX | VMP_PORT_EVENT_RX);
+    }
+}
+
+void sim_port_break(vmp_port_t *port)
+{
+    unsigned i;
+
+    sim_trace("h%u: the CQs fail", port->rails[0].nic->host);
+    for (i = 0; i < port->num_rails; ++i) {
+        sim_rail_break(port, &port->rails[i]);
+    }
+}
+
+static void sim_port_fail_nic(vmp_port_t *port, const sim_nic_t *nic)
+{
+    vmp_port_qp_t *qp;
+    unsigned i;
+
+    for (qp = port->qps; qp != NULL; qp = qp->next) {
+        qp->pub.is_stuck |= (qp->nic == nic);
+    }
+
+    for (i = 0; i < port->num_rails; ++i) {
+        if (port->rails[i].nic == nic) {
+            sim_rail_break(port, &port->rails[i]);
+        }
+    }
+}
+
+void sim_nic_fail(unsigned index, int is_failed)
+{
+    sim_nic_t *nic = &sim.nics[index];
+    unsigned i;
+
+    nic->is_failed = is_failed;
+    sim_trace("h%ur%u %s", nic->host, nic->rail,
+              is_failed ? "fails" : "is as new");
+    for (i = 0; is_failed && (i < sim.num_ports); ++i) {
+        if (sim.ports[i] != NULL) {
+            sim_port_fail_nic(sim.ports[i], nic);
+        }
+    }
+}
+
 static void sim_port_kill(vmp_port_t *port)
 {
     vmp_port_qp_t *qp;

@@ -145,6 +145,7 @@ struct sim_nic {
     vmp_port_qp_t *tx_tail;
     int           is_sending;
     uint8_t       address;          /* how often it was changed */
+    uint8_t       is_failed;
 };
 
 sim_nic_t *sim_nic_of_addr(const vmp_rail_addr_t *addr);
@@ -248,7 +249,7 @@ typedef struct sim_rail {
     sim_ring_t srq;                 /* of sim_recv_t */
     uint32_t   posted;              /* WRs not yet known complete to the user */
     uint32_t   lost;                /* receive buffers, with QPs or completions */
-    int        is_broken;           /* a CQ has overrun */
+    int        is_broken;           /* a CQ has overrun, or failed */
     uint32_t   ud_qpn[VMP_MAX_UD];
     uint32_t   spares[VMP_PORT_UD_SPARES];  /* names ways; 0: not made */
     uint8_t    *ahs;                /* by NIC */

@@ -354,7 +354,7 @@ uint64_t sim_link_send(sim_pkt_t *pkt, uint64_t extra, uint64_t *fifo_p)
     sim_link_t *link = pkt->link;
     uint64_t left, time, bytes;
 
-    if (link->is_cut) {
+    if (link->is_cut || pkt->src->is_failed) {
         sim_pkt_lose(pkt, &link->dropped_cut, "cut");
         return sim.now;
     }
@@ -422,7 +422,7 @@ void sim_pkt_arrive(sim_pkt_t *pkt)
 {
     sim_link_t *link = pkt->link;
 
-    if (link->cuts != pkt->cuts) {
+    if ((link->cuts != pkt->cuts) || pkt->dst->is_failed) {
         sim_pkt_lose(pkt, &link->dropped_cut, "cut on the way");
         return;
     }

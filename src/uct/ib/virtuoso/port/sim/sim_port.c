@@ -366,6 +366,7 @@ void sim_cq_push(vmp_port_qp_t *qp, int is_rx, uint64_t wr_id,
     sim_cqe_t *cqe;
 
     if (rail->is_broken || port->is_killed) {
+        rail->lost += is_rx;
         return;
     }
 
@@ -430,7 +431,7 @@ static int sim_cq_poll(vmp_port_t *port, unsigned rail_index, int is_rx,
     const sim_cqe_t *cqe;
 
     if (rail->is_broken) {
-        vmp_error("rail %u: CQ overrun", rail_index);
+        vmp_error("rail %u: its CQs have failed", rail_index);
         return -1;
     }
 

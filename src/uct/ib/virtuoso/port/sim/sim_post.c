@@ -119,7 +119,7 @@ static int sim_post_check(vmp_port_qp_t *qp, unsigned num_sge)
     const vmp_port_params_t *params = &qp->port->params;
 
     sim_port_is_app("post");
-    if (!sim_qp_is_live(qp, "post") ||
+    if (!sim_qp_is_live(qp, "post") || qp->nic->is_failed ||
         sim_fail_after(&sim_conf.post_fail_after) ||
         ((qp->pub.state == SIM_QP_RTS) && sim_chance(sim_conf.post_fail))) {
         ++sim_counters.refused_posts;

@@ -39,7 +39,7 @@ vmp_port_qp_t *vmp_port_qp_create(vmp_port_t *port, unsigned rail_index)
     vmp_port_qp_t *qp;
 
     sim_port_is_helper(port, "qp_create");
-    if (sim_fail_after(&sim_conf.qp_fail_after) ||
+    if (nic->is_failed || sim_fail_after(&sim_conf.qp_fail_after) ||
         sim_chance(sim_conf.qp_fail) ||
         ((sim_conf.max_qps > 0) && (nic->num_qps >= sim_conf.max_qps))) {
         ++sim_counters.refused_qps;
@@ -93,7 +93,7 @@ int vmp_port_qp_connect(vmp_port_qp_t *qp, const vmp_port_qp_remote_t *remote)
     }
 
     sim_counters.refused_qps += is_failed;
-    if (is_failed && (sim_draw() & 1)) {
+    if (qp->nic->is_failed || (is_failed && (sim_draw() & 1))) {
         vmp_error(SIM_QP_FMT ": cannot connect: refused by the simulation",
                   SIM_QP_ARG(qp));
         return -1;
@@ -235,7 +235,9 @@ static void sim_qp_check_destroy(const vmp_port_qp_t *qp)
         return;
     }
 
-    if ((qp->head != NULL) || (qp->pub.cqes > 0) || (qp->pub.rx_cqes > 0)) {
+    /* who cannot poll cannot drain */
+    if (!qp->rail->is_broken &&
+        ((qp->head != NULL) || (qp->pub.cqes > 0) || (qp->pub.rx_cqes > 0))) {
         sim_fault(SIM_FAULT_NOT_DRAINED, SIM_QP_FMT " with %u WRs, %u "
                   "completions and %u arrivals", SIM_QP_ARG(qp),
                   qp->pub.in_flight, qp->pub.cqes, qp->pub.rx_cqes);

@@ -19,6 +19,10 @@ int vmp_port_ctl_renew(vmp_port_t *port, unsigned rail, unsigned spare)
         return -1;
     }
 
+    if (port->rails[rail].nic->is_failed) {
+        return -1;
+    }
+
     port->rails[rail].spares[spare] = ++port->made_spares;
     return 0;
 }
