@@ -359,6 +359,50 @@ static void test_new_address(uint64_t seed)
     pair_end();
 }
 
+/* Polls fail for ever, what is posted ends without a word, and the peer hears
+ * nothing; with the device, neither QPs nor posts are to be had. Another interface
+ * has queues of its own; the device is as new when it is replaced. */
+static void test_broken(uint64_t seed, int is_device)
+{
+    vmp_port_qp_t *qp;
+    vmp_wc_t wc;
+
+    begin(is_device ? "device fails" : "CQs fail", seed);
+    pair_open(1);
+    VMP_CHECK(pair_write(0, 1, SIGNALED, 0, LENGTH, REMOTE) == 0);
+    sim_run(20 * USEC);
+    VMP_CHECK(vmp_port_poll_tx(pair[0].port, 0, &wc, 1) == 0);
+    if (is_device) {
+        sim_nic_fail(0, 1);
+    } else {
+        sim_port_break(pair[0].port);
+    }
+
+    VMP_CHECK(vmp_port_poll_tx(pair[0].port, 0, &wc, 1) == -1);
+    VMP_CHECK(vmp_port_poll_rx(pair[0].port, 0, &wc, 1) == -1);
+    VMP_CHECK(sim_qp(pair[0].qps[0])->state == SIM_QP_ERR);
+    VMP_CHECK(sim_qp(pair[1].qps[0])->state == SIM_QP_RTS);
+    VMP_CHECK((vmp_port_qp_error(pair[0].qps[0]) == 0) == !is_device);
+    VMP_CHECK((pair_write(0, 2, SIGNALED, 0, MTU, REMOTE) == 0) == !is_device);
+    qp = vmp_port_qp_create(pair[0].port, 0);
+    VMP_CHECK((qp != NULL) == !is_device);
+    if (qp != NULL) {
+        vmp_port_qp_destroy(qp);
+    }
+
+    sim_run(MSEC);
+    VMP_CHECK(vmp_port_poll_tx(pair[0].port, 0, &wc, 1) == -1);
+    VMP_CHECK(vmp_port_poll_tx(pair[1].port, 0, &wc, 1) == 0);
+    if (is_device) {
+        sim_nic_fail(0, 0);
+        qp = vmp_port_qp_create(pair[0].port, 0);
+        VMP_CHECK(qp != NULL);
+        vmp_port_qp_destroy(qp);
+    }
+
+    pair_end();
+}
+
 /* A killed process says nothing, and its numbers are free at once */
 static void test_kill(uint64_t seed)
 {
@@ -413,6 +457,8 @@ int main(void)
     test_half_buffer(seed, 1, VMP_WC_OTHER);
     test_false_rnr(seed);
     test_new_address(seed);
+    test_broken(seed, 0);
+    test_broken(seed, 1);
     test_kill(seed);
     printf("test_sim_fault: ok\n");
     return 0;
