@@ -122,24 +122,32 @@ int ibv_destroy_cq(struct ibv_cq *ib)
     return 0;
 }
 
-void fake_cq_push(fake_cq_t *cq, const fake_cqe_t *cqe)
+/* The lock is held */
+static void fake_cq_event(fake_cq_t *cq)
 {
     fake_channel_t *channel = (fake_channel_t*)cq->ib.channel;
 
+    if (!cq->is_armed) {
+        return;
+    }
+
+    cq->is_armed = 0;
+    if (channel->num_ready == FAKE_MAX_EVENTS) {
+        fake_fault("nobody reads the events of a channel");
+    }
+    channel->ready[channel->num_ready++] = cq;
+    fake_fd_add(channel->ib.fd);
+}
+
+void fake_cq_push(fake_cq_t *cq, const fake_cqe_t *cqe)
+{
     if (cq->tail - cq->head == (uint32_t)cq->ib.cqe) {
         fake_fault("a CQ of %d entries has overrun", cq->ib.cqe);
     }
 
     fake_copy(&cq->ring[cq->tail % (uint32_t)cq->ib.cqe], cqe, sizeof(*cqe));
     ++cq->tail;
-    if (cq->is_armed) {
-        cq->is_armed = 0;
-        if (channel->num_ready == FAKE_MAX_EVENTS) {
-            fake_fault("nobody reads the events of a channel");
-        }
-        channel->ready[channel->num_ready++] = cq;
-        fake_fd_add(channel->ib.fd);
-    }
+    fake_cq_event(cq);
 }
 
 void fake_cq_purge(fake_cq_t *cq, const fake_qp_t *qp)
@@ -168,6 +176,11 @@ int fake_poll_cq(struct ibv_cq *ib, int num, struct ibv_wc *wc)
     int count = 0;
 
     fake_lock();
+    if (fake_is_failed(((fake_ctx_t*)ib->context)->dev)) {
+        fake_unlock();
+        return -1;
+    }
+
     for (; (count < num) && (cq->head != cq->tail); ++cq->head, ++count) {
         cqe = &cq->ring[cq->head % (uint32_t)ib->cqe];
         fake_copy(&wc[count], &cqe->wc, sizeof(*wc));
@@ -305,5 +318,24 @@ void fake_port_event(unsigned dev, int is_up)
     fake_lock();
     fake_event_push(dev, is_up ? IBV_EVENT_PORT_ACTIVE : IBV_EVENT_PORT_ERR,
                     NULL);
+    fake_unlock();
+}
+
+void fake_fail(unsigned dev)
+{
+    fake_qp_t *qp;
+    unsigned i;
+
+    fake_lock();
+    fake.failed |= 1u << dev;
+    for (i = 0; i < FAKE_MAX_QPS; ++i) {
+        qp = fake.qps[i];
+        if ((qp != NULL) && (qp->dev == dev)) {
+            qp->state = IBV_QPS_ERR;
+            fake_cq_event((fake_cq_t*)qp->ib.send_cq);
+            fake_cq_event((fake_cq_t*)qp->ib.recv_cq);
+        }
+    }
+    fake_event_push(dev, IBV_EVENT_DEVICE_FATAL, NULL);
     fake_unlock();
 }

@@ -158,6 +158,7 @@ typedef struct fake {
     unsigned   count[FAKE_KINDS];
     unsigned   cut[FAKE_LINKS];
     unsigned   lost_permille;
+    unsigned   failed;          /**< Mask of devices */
     uint64_t   random;
 } fake_t;
 
@@ -190,6 +191,11 @@ int fake_mr_check(unsigned dev, uint32_t key, uint64_t addr, uint64_t length,
 unsigned fake_gid_dev(const union ibv_gid *gid);
 
 unsigned fake_label_link(uint32_t flow_label);
+
+static inline int fake_is_failed(unsigned dev)
+{
+    return (fake.failed >> dev) & 1;
+}
 
 
 /* fake_cq.c */

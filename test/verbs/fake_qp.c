@@ -167,7 +167,7 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
     }
 
     fake_lock();
-    ret = fake_qp_enter(qp);
+    ret = fake_is_failed(qp->dev) ? -1 : fake_qp_enter(qp);
     fake_unlock();
     if (ret != 0) {
         fake_qp_free(qp);
@@ -329,7 +329,8 @@ int ibv_modify_qp(struct ibv_qp *ib, struct ibv_qp_attr *attr, int mask)
     int ret;
 
     fake_lock();
-    ret = fake_qp_modify((fake_qp_t*)ib, attr, mask);
+    ret = fake_is_failed(((fake_qp_t*)ib)->dev) ? EIO :
+          fake_qp_modify((fake_qp_t*)ib, attr, mask);
     fake_unlock();
     return ret;
 }
@@ -417,7 +418,9 @@ int fake_post_send(struct ibv_qp *ib, struct ibv_send_wr *wr,
         fake_fault("a list of sends");
     }
 
-    if ((qp->state != IBV_QPS_RTS) && (qp->state != IBV_QPS_ERR)) {
+    if (fake_is_failed(qp->dev)) {
+        ret = EIO;
+    } else if ((qp->state != IBV_QPS_RTS) && (qp->state != IBV_QPS_ERR)) {
         ret = EINVAL;
     } else if (qp->sq_tail - qp->sq_free == qp->cap.max_send_wr) {
         ret = ENOMEM;

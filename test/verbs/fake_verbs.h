@@ -83,6 +83,11 @@ int fake_break(void);
 /** That many of 1000 UD datagrams are lost. */
 void fake_lose_datagrams(unsigned permille);
 
+/** A device fails for ever (DEVICE_FATAL): its QPs are in error without a word,
+ *  polls of its CQs and all that is asked of its QPs fail, nothing comes in or goes
+ *  out. Objects are destroyed as ever. Who waits for a completion is woken up. */
+void fake_fail(unsigned dev);
+
 /** The device says that its port went down or came up, whatever is true. */
 void fake_port_event(unsigned dev, int is_up);
 

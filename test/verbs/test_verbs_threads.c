@@ -60,6 +60,7 @@ uint64_t        vmp_check_seed;
 vmp_log_level_t vmp_log_max_level = VMP_LOG_WARN;
 
 static _Atomic unsigned num_errors;
+static _Atomic int      may_err;        /* a device has failed */
 
 /* More than NUM_QPS, if a visitor's GOODBYE was lost: its peer keeps paths */
 static unsigned max_qps = UINT32_MAX;
@@ -76,7 +77,8 @@ void vmp_log(vmp_log_level_t level, const char *file, unsigned line,
     va_end(ap);
     printf("%s:%u: %s\n", strrchr(file, '/') ? strrchr(file, '/') + 1 : file,
            line, text);
-    if (level <= VMP_LOG_ERROR) {
+    if ((level <= VMP_LOG_ERROR) &&
+        !atomic_load_explicit(&may_err, memory_order_relaxed)) {
         atomic_fetch_add_explicit(&num_errors, 1, memory_order_relaxed);
     }
 }
@@ -316,6 +318,17 @@ static void compare(const usage_t *first, const usage_t *last)
               first->bytes + SLACK_BYTES + (chunks * CHUNK_BYTES));
 }
 
+/* The visitor comes once more, and his device fails under him */
+static void fail_device(void)
+{
+    set_phase(NODE_RUN);
+    atomic_store_explicit(&may_err, 1, memory_order_relaxed);
+    node_visit_failing(&node_all[VISITOR]);
+    atomic_store_explicit(&may_err, 0, memory_order_relaxed);
+    set_phase(NODE_QUIET);
+    wait_for(is_quiet, "the end of the traffic of the others");
+}
+
 static void start(void)
 {
     unsigned i;
@@ -387,6 +400,7 @@ int main(void)
     measure(&last);
     VMP_CHECK(last.objects[FAKE_AH] <= MAX_AHS);
     compare(&first, &last);
+    fail_device();
     finish();
     fake_end();
 

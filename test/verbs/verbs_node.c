@@ -6,6 +6,7 @@
 
 /* Interfaces and their threads */
 
+#include "fake_verbs.h"
 #include "verbs_node.h"
 #include "common/vmp_content.h"
 #include "unit/vmp_check.h"
@@ -21,6 +22,7 @@
 
 #define IDLE_TURNS     20       /* without anything to do, then sleep */
 #define SLEEP_MS       500
+#define FAILING_SEC    40       /* until who is on a failed device knows */
 
 /* Where things are in an arena */
 #define ARENA_TARGETS  (NODES * NODE_OPS * NODE_LEN)
@@ -39,7 +41,7 @@ static void pause_us(uint64_t us)
     nanosleep(&pause, NULL);
 }
 
-void node_open(node_t *node)
+static void node_open_with(node_t *node, const vmp_iface_ops_t *ops)
 {
     vmp_iface_params_t params = {
         .port            = {
@@ -69,7 +71,7 @@ void node_open(node_t *node)
         .tx_max_bufs     = 256,
         .peer_timeout_ns = 60000000000ul,
         .policy          = "rr",
-        .ops             = &node_ops,
+        .ops             = ops,
         .arg             = node
     };
     char name[16];
@@ -85,6 +87,11 @@ void node_open(node_t *node)
     VMP_CHECK(vmp_iface_create(node->md, &params, &node->iface) == VMP_OK);
     vmp_iface_query(node->iface, &node->attr);
     atomic_store(&node->is_open, 1);
+}
+
+void node_open(node_t *node)
+{
+    node_open_with(node, &node_ops);
 }
 
 void node_close(node_t *node)
@@ -292,4 +299,69 @@ void *node_visit(void *arg)
         pause_us(20000);
     }
     return NULL;
+}
+
+typedef struct failing {
+    vmp_ep_t     ep;            /* First */
+    unsigned     num_failed;
+    unsigned     num_comps;
+    vmp_status_t status;        /* Of both */
+} failing_t;
+
+static void failing_complete(void *arg, void *comp, vmp_status_t status)
+{
+    failing_t *failing = comp;
+
+    (void)arg;
+    VMP_CHECK(failing->num_failed == 0);
+    ++failing->num_comps;
+    failing->status = status;
+}
+
+static void failing_failed(void *arg, vmp_ep_t *ep, vmp_status_t status)
+{
+    failing_t *failing = (failing_t*)ep;
+
+    (void)arg;
+    VMP_CHECK(failing->status == status);
+    ++failing->num_failed;
+}
+
+void node_visit_failing(node_t *node)
+{
+    vmp_iface_ops_t ops = node_ops;
+    failing_t failing   = {.status = VMP_OK};
+    const node_t *peer  = &node_all[0];
+    vmp_status_t status;
+    vmp_iov_t iov;
+    time_t end;
+
+    ops.complete  = failing_complete;
+    ops.ep_failed = failing_failed;
+    node_init(node);
+    node_open_with(node, &ops);
+    VMP_CHECK(vmp_ep_create(node->iface, &peer->attr.rail_addr,
+                            &peer->attr.addr, &failing.ep) == VMP_OK);
+    iov = (vmp_iov_t){node->streams[0].ops[0].buffer, NODE_LEN, &node->mem};
+    do {
+        vmp_iface_progress(node->iface);
+        status = vmp_ep_get_zcopy(&failing.ep, &iov, 1,
+                                  (uintptr_t)peer->source, &peer->rkey,
+                                  &failing);
+    } while (status == VMP_ERR_NO_RESOURCE);
+
+    VMP_CHECK(status == VMP_INPROGRESS);
+    fake_fail(node->index);
+    end = time(NULL) + FAILING_SEC;
+    while (failing.num_failed == 0) {
+        VMP_CHECK(time(NULL) < end);
+        node_sleep(node);
+        vmp_iface_progress(node->iface);
+        pause_us(1000);
+    }
+
+    VMP_CHECK((failing.num_failed == 1) && (failing.num_comps == 1));
+    VMP_CHECK(failing.status == VMP_ERR_IO_ERROR);
+    vmp_ep_destroy(&failing.ep);
+    node_close(node);
 }

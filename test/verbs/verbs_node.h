@@ -168,5 +168,8 @@ void *node_main(void *arg);
 /** The visitor's: comes and goes as long as the phase is NODE_RUN. */
 void *node_visit(void *arg);
 
+/** One more life of the visitor, in which its device fails, for good. */
+void node_visit_failing(node_t *node);
+
 
 #endif
