@@ -381,9 +381,10 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
     }
 
     if ((fault->kind == FAULT_DEVICE) || (fault->kind == FAULT_CQ)) {
+        host->inst->broken     = host->inst->is_broken ? host->inst->broken :
+                                                         sim_now();
         host->inst->is_broken |= (fault->kind == FAULT_CQ) ? BROKEN_CQ :
                                                              BROKEN_DEVICE;
-        host->inst->broken     = sim_now();
     }
 
     if ((fault->kind == FAULT_HELPER) || (fault->kind == FAULT_FREEZE)) {

@@ -481,8 +481,8 @@ void pair_check_told(const inst_t *inst)
 #define PAIR_OF_LINKS (BIT(CUT) | BIT(ONE_WAY) | BIT(FLAP) | BIT(SLOW) | \
                        BIT(DELAY) | BIT(LOSS) | BIT(TWICE) | BIT(LATE) | \
                        BIT(BLACKOUT) | BIT(OUTAGE) | BIT(UNPLUG) | \
-                       BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(DEVICE) | BIT(CQ) | \
-                       BIT(KILL))
+                       BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(DEVICE) | \
+                       BIT(CQ) | BIT(KILL))
 #define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_LATE) | \
                        BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
                        BIT(NO_CONNECT))

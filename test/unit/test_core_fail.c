@@ -168,53 +168,6 @@ static void test_nop_refused(uint64_t seed)
     world_end();
 }
 
-/* The completion queues of node 0 fail, or its device: all on it hear of it at once,
- * without their completions. With control alive the peer is told; of a dead device it
- * finds out by itself. */
-static void test_broken(uint64_t seed, int is_device)
-{
-    stream_t streams[3];
-    uint64_t timeout;
-    uint64_t since;
-    work_t work;
-
-    world_begin(is_device ? "device fails" : "CQ fails", seed);
-    world_open(2);
-    timeout = world_nodes[0].iface->params.peer_timeout_ns;
-    work_make(&work);
-    stream_open(&streams[0], 0, 1);
-    stream_open(&streams[1], 0, 1);
-    stream_open(&streams[2], 1, 0);
-    stream_wait_paths(&streams[0], 4);
-    stream_wait_paths(&streams[2], 4);
-    work_start(&work, &streams[0]);
-    VMP_CHECK(work.flushed.calls == 0);
-    since = sim_now();
-    if (is_device) {
-        sim_nic_fail(0, 1);
-    } else {
-        sim_port_break(world_nodes[0].iface->port);
-    }
-
-    world_until(streams[0].failed && streams[1].failed, 10);
-    work_check_failed(&work, VMP_ERR_IO_ERROR);
-    VMP_CHECK((streams[0].status == VMP_ERR_IO_ERROR) &&
-              (streams[1].status == VMP_ERR_IO_ERROR));
-    VMP_CHECK(world_nodes[0].iface->counters.conns_failed == 1);
-
-    /* an idle endpoint hears when it is used */
-    (void)stream_send(&streams[2], SEND_SHORT, 64, NULL);
-    (void)vmp_ep_flush(&streams[2].ep, 0, &work.flushed);
-    world_until(streams[2].failed, 2 * (timeout / 1000000));
-    VMP_CHECK(((sim_now() - since) >= timeout) == is_device);
-    stream_close(&streams[0]);
-    stream_close(&streams[1]);
-    stream_close(&streams[2]);
-    sim_nic_fail(0, 0);
-    work_free(&work);
-    world_end();
-}
-
 /* Endpoint goes while its work is in flight: only its flush calls back */
 static void test_destroy_busy(uint64_t seed)
 {
@@ -626,8 +579,6 @@ static void run(uint64_t seed)
     test_all_posts_refused(seed);
     test_refused_then_outage(seed);
     test_nop_refused(seed);
-    test_broken(seed, 0);
-    test_broken(seed, 1);
     test_reentry(seed);
     test_peer_close(seed);
     test_peer_close_undelivered(seed, 0);

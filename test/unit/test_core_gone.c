@@ -4,10 +4,10 @@
  * See file LICENSE for terms.
  */
 
-#include "core_world.h"
+#include "core_work.h"
 
 /*
- * Peers that go without a word.
+ * Peers that go without a word, and devices.
  */
 
 
@@ -96,6 +96,53 @@ static void test_gone(uint64_t seed, int how, int has_ep)
     world_end();
 }
 
+/* The completion queues of node 0 fail, or its device: all on it hear of it at
+ * once, without their completions. With control alive the peer is told; of a dead
+ * device it finds out by itself. */
+static void test_broken(uint64_t seed, int is_device)
+{
+    stream_t streams[3];
+    uint64_t timeout;
+    uint64_t since;
+    work_t work;
+
+    world_begin(is_device ? "device fails" : "CQ fails", seed);
+    world_open(2);
+    timeout = world_nodes[0].iface->params.peer_timeout_ns;
+    work_make(&work);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_open(&streams[2], 1, 0);
+    stream_wait_paths(&streams[0], 4);
+    stream_wait_paths(&streams[2], 4);
+    work_start(&work, &streams[0]);
+    VMP_CHECK(work.flushed.calls == 0);
+    since = sim_now();
+    if (is_device) {
+        sim_nic_fail(0, 1);
+    } else {
+        sim_port_break(world_nodes[0].iface->port);
+    }
+
+    world_until(streams[0].failed && streams[1].failed, 10);
+    work_check_failed(&work, VMP_ERR_IO_ERROR);
+    VMP_CHECK((streams[0].status == VMP_ERR_IO_ERROR) &&
+              (streams[1].status == VMP_ERR_IO_ERROR));
+    VMP_CHECK(world_nodes[0].iface->counters.conns_failed == 1);
+
+    /* an idle endpoint hears when it is used */
+    (void)stream_send(&streams[2], SEND_SHORT, 64, NULL);
+    (void)vmp_ep_flush(&streams[2].ep, 0, &work.flushed);
+    world_until(streams[2].failed, 2 * (timeout / 1000000));
+    VMP_CHECK(((sim_now() - since) >= timeout) == is_device);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    stream_close(&streams[2]);
+    sim_nic_fail(0, 0);
+    work_free(&work);
+    world_end();
+}
+
 static void run(uint64_t seed)
 {
     test_gone(seed, GONE_CLOSED, 0);
@@ -104,6 +151,8 @@ static void run(uint64_t seed)
     test_gone(seed, GONE_DROPPED, 1);
     test_gone(seed, GONE_NOT, 0);
     test_gone(seed, GONE_NOT, 1);
+    test_broken(seed, 0);
+    test_broken(seed, 1);
 }
 
 int main(void)

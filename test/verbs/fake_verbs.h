@@ -84,8 +84,9 @@ int fake_break(void);
 void fake_lose_datagrams(unsigned permille);
 
 /** A device fails for ever (DEVICE_FATAL): its QPs are in error without a word,
- *  polls of its CQs and all that is asked of its QPs fail, nothing comes in or goes
- *  out. Objects are destroyed as ever. Who waits for a completion is woken up. */
+ *  polls of its CQs and all that is asked of its QPs fail, nothing comes in or
+ *  goes out. Objects are destroyed as ever. Who waits for a completion is woken
+ *  up. */
 void fake_fail(unsigned dev);
 
 /** The device says that its port went down or came up, whatever is true. */

@@ -470,7 +470,8 @@ unsigned sim_port_pending(const vmp_port_t *port)
     unsigned i;
 
     for (i = 0; i < port->num_rails; ++i) {
-        num += sim_ring_num(&port->rails[i].tx) +
+        num += port->rails[i].is_broken ? 0 :
+               sim_ring_num(&port->rails[i].tx) +
                sim_ring_num(&port->rails[i].rx);
     }
 
