@@ -396,14 +396,24 @@ static unsigned make_kinds(uint8_t *kinds)
     return num;
 }
 
+/* Both ends of a connection are to move, so that neither knows where the other one
+ * is: one host after the other */
+static int is_move(unsigned kind)
+{
+    return (kind == FAULT_ADDRESS) || (kind == FAULT_SILENT);
+}
+
 static void make_faults(program_t *prog)
 {
-    unsigned num = 1 + rnd(chance(70) ? 3 : 10);
-    unsigned one = chance(40) ? 1 + rnd(FAULT_LAST) : 0;
+    unsigned num  = 1 + rnd(chance(70) ? 3 : 10);
+    unsigned one  = chance(40) ? 1 + rnd(FAULT_LAST) : 0;
+    unsigned host = rnd(prog->num_hosts);
     uint8_t kinds[FAULT_LAST];
     unsigned num_kinds = make_kinds(kinds);
+    fault_t *fault;
     unsigned kind;
 
+    num += (one > 0) && is_move(one - 1);
     for (; num > 0; --num) {
         kind = (one > 0) ? one - 1 : rnd(FAULT_LAST);
         if (num_kinds > 0) {
@@ -414,11 +424,16 @@ static void make_faults(program_t *prog)
             kind = FAULT_BLACKOUT;      /* it excuses too much */
         }
 
-        fault_random(&prog->faults[prog->num_faults++], kind, PROG_START,
+        fault = &prog->faults[prog->num_faults++];
+        fault_random(fault, kind, PROG_START,
                      (one > 0) && (num_kinds == 0), prog->num_hosts,
                      prog->num_links, rnd);
         if (chance(70)) {
-            make_untimely(prog, &prog->faults[prog->num_faults - 1]);
+            make_untimely(prog, fault);
+        }
+
+        if ((one > 0) && is_move(kind)) {
+            fault->host = host++ % prog->num_hosts;
         }
     }
 }
