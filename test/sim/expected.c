@@ -22,11 +22,6 @@ static struct {
     int          is_rare;               /* a file in scenarios/ shows it */
     unsigned     seen;                  /* after this kind alone */
 } expected[] = {
-    /* endpoints made on an interface whose CQ has failed are never told */
-    {FAULT_CQ,       "failure", 1, 0},
-    /* who moves, and whose path dies within a second of the last look at his own
-     * address, does not look again */
-    {FAULT_SILENT,   "recovery", 1, 0},
     {FAULT_LAST,     "", 0, 0}
 };
 

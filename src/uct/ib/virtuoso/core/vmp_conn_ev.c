@@ -87,6 +87,11 @@ static void vmp_conn_created(vmp_iface_t *iface, const vmp_ev_t *ev)
         conn->in_use |= iface->has_stray_connect;
         vmp_conn_idle(conn);
     }
+
+    if (vmp_unlikely(iface->is_broken)) {
+        /* nobody would look at what is done on it: it goes as those before */
+        vmp_conn_fail(conn, VMP_ERR_IO_ERROR);
+    }
 }
 
 static int vmp_conn_make_paths(vmp_conn_t *conn, unsigned num_paths)

@@ -337,6 +337,7 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
     vmp_spsc_node_t *node;
+    uint64_t addr;
     uint64_t idle;
 
     ctl->now = now;
@@ -350,6 +351,8 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
         command(ctl, (const vmp_cmd_t*)node, now);
     }
 
+    addr = vmp_ctl_addr_progress(ctl);
+
     /* Each timer that ran out is set to later than now, so this ends */
     while ((ctl->heap_len > 0) && (ctl->heap[0]->resend_at <= now)) {
         vmp_ctl_conn_timer(ctl->heap[0], now);
@@ -362,6 +365,9 @@ uint64_t vmp_ctl_progress(vmp_ctl_t *ctl, uint64_t now)
 
     if (idle < next) {
         next = idle;
+    }
+    if (addr < next) {
+        next = addr;
     }
     if ((ctl->heap_len > 0) && (ctl->heap[0]->resend_at < next)) {
         next = ctl->heap[0]->resend_at;

@@ -41,7 +41,31 @@ void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail)
     /* many paths come and go at a time, and the port asks the kernel */
     if (ctl->now - ctl->addr_time[rail] >= VMP_CTL_ADDR_INTERVAL) {
         vmp_ctl_addr_refresh_now(ctl, rail);
+    } else {
+        ctl->addr_due |= 1u << rail;    /* it may have changed after that look */
     }
+}
+
+uint64_t vmp_ctl_addr_progress(vmp_ctl_t *ctl)
+{
+    uint64_t next = UINT64_MAX;
+    unsigned rail;
+    uint64_t time;
+
+    for (rail = 0; (ctl->addr_due >> rail) != 0; rail++) {
+        if (!((ctl->addr_due >> rail) & 1)) {
+            continue;
+        }
+
+        time = ctl->addr_time[rail] + VMP_CTL_ADDR_INTERVAL;
+        if (time <= ctl->now) {
+            vmp_ctl_addr_refresh_now(ctl, rail);
+        } else if (time < next) {
+            next = time;
+        }
+    }
+
+    return next;
 }
 
 void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
@@ -50,6 +74,7 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
     uint32_t slot;
 
     ctl->addr_time[rail] = ctl->now;
+    ctl->addr_due       &= ~(1u << rail);
     vmp_port_rail_addr(ctl->params.port, rail, &addr);
     if (is_same(&addr, &ctl->attr.addr[rail])) {
         return;

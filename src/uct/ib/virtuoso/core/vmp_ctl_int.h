@@ -306,6 +306,8 @@ struct vmp_ctl {
     uint32_t             answer_seq;
     uint8_t              addr_gen;          /**< Of that of our home rail */
     uint64_t             addr_time[VMP_MAX_RAILS];  /**< Last looked up */
+    uint32_t             addr_due;          /**< Rails that are to be, when the
+                                                 interval is over */
     uint8_t              is_half_warned;
     uint8_t              is_stalled;        /**< No memory to do `stalled`, nor
                                                  to say so: commands wait */
@@ -627,10 +629,13 @@ uint64_t vmp_ctl_home_time(const vmp_ctl_conn_t *conn);
 
 /* vmp_ctl_addr.c */
 
-/** Look up what address a rail has now, unless that was done just before. All
- *  peers are told of a new one. */
+/** Look up what address a rail has now; if that was done just before, in a while.
+ *  All peers are told of a new one. */
 void vmp_ctl_addr_refresh(vmp_ctl_t *ctl, unsigned rail);
 void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail);
+
+/** Look up what is due. Return when something else is, UINT64_MAX: nothing. */
+uint64_t vmp_ctl_addr_progress(vmp_ctl_t *ctl);
 
 /** Tell the peer of a connection where our home rail is. */
 void vmp_ctl_addr_tell(vmp_ctl_conn_t *conn);

@@ -403,8 +403,13 @@ void vmp_iface_rail_broken(vmp_iface_t *iface, unsigned rail)
 {
     vmp_link_t *link;
 
+    if (iface->rails[rail].is_broken) {
+        return;
+    }
+
     vmp_error("rail %u: its completion queue is broken: all connections are "
               "lost; the line before says why", rail);
+    iface->is_broken             = 1;
     iface->rails[rail].is_broken = 1;
     iface->rails[rail].rx_empty  = 1;
     vmp_list_for_each(link, &iface->all) {

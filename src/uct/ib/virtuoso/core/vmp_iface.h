@@ -70,6 +70,7 @@ struct vmp_iface {
     uint32_t               unsig_bufs_max;
     uint8_t                max_sge;
     uint8_t                in_progress;
+    uint8_t                is_broken;       /**< One of the rails is */
     uint8_t                has_stray_connect; /**< See vmp_conn_created() */
     uint8_t                is_ready_first;  /**< Whose turn it is: waiting
                                                  endpoints or chunks */
