@@ -9,6 +9,7 @@
 #endif
 
 #include "glue_world.h"
+#include "uct/uct_vmp_addr.h"
 
 
 uint64_t vmp_check_seed = 0;
@@ -94,7 +95,8 @@ ucs_status_t test_open_iface(const char *name, const char *value,
 
 uct_ep_h test_connect(uct_iface_h iface)
 {
-    char device_addr[64], iface_addr[64];
+    char device_addr[64], other_addr[64], iface_addr[64];
+    vmp_rail_addr_t rail;
     uct_ep_params_t params = {
         .field_mask = UCT_EP_PARAM_FIELD_IFACE | UCT_EP_PARAM_FIELD_DEV_ADDR |
                       UCT_EP_PARAM_FIELD_IFACE_ADDR,
@@ -110,6 +112,15 @@ uct_ep_h test_connect(uct_iface_h iface)
     VMP_CHECK(uct_iface_is_reachable(iface, (void*)device_addr,
                                      (void*)iface_addr));
     VMP_CHECK(uct_ep_create(&params, &ep) == UCS_OK);
+
+    /* a RoCE address of the other kind */
+    VMP_CHECK(uct_vmp_device_addr_unpack(device_addr, &rail) == 0);
+    memset(rail.gid, 0, sizeof(rail.gid));
+    rail.gid[10] = rail.gid[11] = 0xff;
+    rail.is_roce = 1;
+    uct_vmp_device_addr_pack(other_addr, &rail);
+    VMP_CHECK(!uct_iface_is_reachable(iface, (void*)other_addr,
+                                      (void*)iface_addr));
 
     /* an address of something else */
     memset(iface_addr, 0xff, sizeof(iface_addr));
