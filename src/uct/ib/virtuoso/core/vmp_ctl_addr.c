@@ -107,9 +107,10 @@ void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
         return;
     }
 
-    conn->hint     = *rail;
-    conn->has_hint = 1;
-    conn->asked_at = 0;
+    conn->hint      = *rail;
+    conn->hint_time = conn->ctl->now;
+    conn->has_hint  = 1;
+    conn->asked_at  = 0;
     vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
 }
 

@@ -270,7 +270,8 @@ struct vmp_ctl_conn {
                                                  the peer may not know */
     uint8_t              has_hint;
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
-    vmp_rail_addr_t      hint;              /**< has_hint: it may be there */
+    vmp_rail_addr_t      hint;              /**< has_hint: it may be there, */
+    uint64_t             hint_time;         /**< was said then */
     vmp_iface_addr_t     iface;             /**< Peer's control QPs */
 };
 

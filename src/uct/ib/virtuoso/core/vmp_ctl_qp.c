@@ -117,7 +117,10 @@ void vmp_ctl_path_up(vmp_ctl_path_t *path, uint64_t now)
     }
     conn->was_up    = 1;
     conn->is_needed = 0;
-    conn->has_hint  = 0;    /* it is where it said */
+    if (path->time >= conn->hint_time) {
+        conn->has_hint = 0; /* it is where it said */
+    }
+
     vmp_ctl_path_event(path, VMP_EV_PATH_UP);
     vmp_ctl_half_remove(conn);
     vmp_debug("vmp: %s: path %u epoch %u up after %.1f ms: rail %u to %u, "
