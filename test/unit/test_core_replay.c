@@ -260,6 +260,55 @@ static void test_early(uint64_t seed)
     world_end();
 }
 
+/* The rest of a dead path waits for the peer. What its endpoint posted meanwhile,
+ * where the beginning went, is not in front of it: it fails alone (R8) */
+static void test_fails_meanwhile(uint64_t seed)
+{
+    comp_t comps[3] = {{0}};
+    const vmp_conn_t *conn;
+    stream_t streams[2];
+    region_t remote;
+    region_t local;
+    vmp_iov_t iov;
+
+    world_begin("a failure while a put waits", seed);
+    world_params.spread_thresh = 4096;
+    world_open(2);
+    region_make(&local, 0, 64, 1);
+    region_make(&remote, 1, 64, 2);
+    stream_open(&streams[0], 0, 1);
+    stream_open(&streams[1], 0, 1);
+    stream_wait_paths(&streams[0], 4);
+    conn = streams[0].ep.conn;
+    set_ud_loss(1000000);
+    stream_kill_path(&streams[0], conn->tx_path->index, VMP_WC_RETRY_EXC);
+    VMP_CHECK(stream_send(&streams[0], SEND_ZCOPY, 32, &comps[0]) ==
+              VMP_INPROGRESS);
+    iov = (vmp_iov_t){local.data, 64, &local.mem};
+    VMP_CHECK(vmp_ep_put_zcopy(&streams[0].ep, &iov, 1, (uintptr_t)remote.data,
+                               &remote.rkey, &comps[1]) == VMP_INPROGRESS);
+    VMP_CHECK(stream_send(&streams[0], SEND_ZCOPY, 32, &comps[2]) ==
+              VMP_INPROGRESS);
+    world_until(comps[0].calls == 1, 100);
+    VMP_CHECK((conn->replays == 1) && (comps[1].calls == 0));
+
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == VMP_OK);
+    stream_kill_path(&streams[0], conn->tx_path->index, VMP_WC_LOC_ERR);
+    VMP_CHECK(stream_send(&streams[0], SEND_SHORT, 16, NULL) == VMP_OK);
+    VMP_CHECK(stream_send(&streams[1], SEND_BCOPY, 100, NULL) == VMP_OK);
+    world_run(10000000);
+    set_ud_loss(0);
+    world_until(streams[0].failed == 1, 5000);
+    world_run(1000000000);
+    VMP_CHECK(streams[1].failed == 0);
+    VMP_CHECK(comps[1].calls && comps[2].calls);
+    stream_close(&streams[0]);
+    stream_close(&streams[1]);
+    region_free(&local);
+    region_free(&remote);
+    world_end();
+}
+
 int main(void)
 {
     uint64_t seed   = vmp_check_env("VMP_TEST_SEED", 1);
@@ -270,6 +319,9 @@ int main(void)
         test_deaths(i, 1 + i % 4, i % 8 == 7);
         test_early(i);
         test_choice(i);
+        if ((i % 50) == 1) {
+            test_fails_meanwhile(i);
+        }
     }
 
     printf("test_core_replay: ok\n");

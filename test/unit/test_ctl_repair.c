@@ -17,9 +17,11 @@
 static char     last_up[512];
 static char     last_down[512];
 static unsigned num_up, num_down, num_there, num_all, num_left_out;
+static unsigned num_missing, num_back;
 
 static void on_log(vmp_log_level_t level, const char *text)
 {
+    num_back += (strstr(text, "goes back from") != NULL);
     if (level > VMP_LOG_DIAG) {
         return;
     }
@@ -34,6 +36,8 @@ static void on_log(vmp_log_level_t level, const char *text)
         num_there++;
     } else if (strstr(text, "were left out") != NULL) {
         num_left_out++;
+    } else if (strstr(text, "not all of") != NULL) {
+        num_missing++;
     } else if (strstr(text, "is lost") != NULL) {
         snprintf(last_down, sizeof(last_down), "%s", text);
     }
@@ -44,6 +48,7 @@ static void begin(uint64_t seed, unsigned num_paths)
     world_begin(seed);
     world.drain_max = MSEC;
     num_all         = num_up = num_down = num_there = num_left_out = 0;
+    num_missing     = num_back = 0;
     world_on_log    = on_log;
     app_connect(0, 1);
     world_run(100 * MSEC);
@@ -95,6 +100,25 @@ static void test_backoff(unsigned n)
     world_cleanup();
 }
 
+/* There is no other path: soon, whoever of the two has the endpoint */
+static void test_backoff_of_one(unsigned n)
+{
+    uint64_t time = 0;
+    unsigned i;
+
+    world_begin(1);
+    world.drain_max = MSEC;
+    app_connect(n, 1 - n);
+    world_run(100 * MSEC);
+    for (i = 0; i < 12; i++) {
+        time = repair(n);
+        VMP_CHECK(time < VMP_CTL_REPAIR_LAST + 50 * MSEC);
+    }
+
+    VMP_CHECK(time >= VMP_CTL_REPAIR_LAST);
+    world_cleanup();
+}
+
 /* Each time over another way */
 static void test_ports(void)
 {
@@ -132,6 +156,7 @@ static void prove(void)
 static void test_home(void)
 {
     uint64_t wait = 1000 * MSEC;
+    unsigned renewed;
     uint32_t home;
     uint32_t away;
     uint64_t left;
@@ -148,12 +173,15 @@ static void test_home(void)
         repair(0);
         VMP_CHECK(entropy() != home);
         prove();
+        renewed = world.num_renewed;
         while ((entropy() != home) || !app_is_pair_up(0, 1, 2)) {
             VMP_CHECK(world.now - left < 2 * wait);
             world_run(10 * MSEC);
         }
 
         VMP_CHECK(world.now - left >= wait);
+        /* all paths were up: nobody was asked for anything */
+        VMP_CHECK((world.num_renewed == renewed) && (num_missing == 0));
         prove();
         wait = (i == 6) ? 1000 * MSEC : (i < 4) ? 2 * wait : wait;
     }
@@ -168,6 +196,47 @@ static void test_home(void)
 
     repair(0);
     VMP_CHECK(entropy() == away);
+    world_on_log = NULL;
+    world_cleanup();
+}
+
+/* The peer has no QP for whoever goes home, since the last one is in quarantine */
+static void test_home_refused(void)
+{
+    uint64_t left  = 0;
+    uint64_t up    = 0;
+    unsigned tries = 0;
+    uint32_t home;
+    unsigned i;
+
+    begin(1, 2);
+    app_prove_path(0, app_slot(0, 1), 1);
+    app_prove_path(1, app_slot(1, 0), 1);
+    prove();
+    home = entropy();
+    world_run(1500 * MSEC);
+    repair(0);
+    prove();
+    for (i = 0; i < 60000; i++) {
+        world_run(MSEC);
+        if (num_back > tries) {
+            tries = num_back;
+            left  = world.now;
+            world.nodes[1].qps_left = 0;
+        } else if (world.now - left >= 2 * SEC) {
+            world.nodes[1].qps_left = 1000000;
+        }
+
+        if (app_is_pair_up(0, 1, 1)) {
+            up++;
+            if (entropy() != home) {
+                prove();
+            }
+        }
+    }
+
+    VMP_CHECK((num_back >= 3) && (num_back <= 10));
+    VMP_CHECK(up > 60000 / 2);
     world_on_log = NULL;
     world_cleanup();
 }
@@ -215,6 +284,9 @@ int main(void)
     test_backoff(1);
     test_ports();
     test_home();
+    test_home_refused();
+    test_backoff_of_one(0);
+    test_backoff_of_one(1);
     test_flapping();
     test_lost();
 

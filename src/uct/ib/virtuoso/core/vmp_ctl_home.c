@@ -19,6 +19,16 @@
 #define VMP_CTL_HOME_MAX  16000
 
 
+static void home_put_off(vmp_ctl_path_slot_t *slot, uint64_t now)
+{
+    slot->home_wait_ms *= 2;
+    if (slot->home_wait_ms > VMP_CTL_HOME_MAX) {
+        slot->home_wait_ms = VMP_CTL_HOME_MAX;
+    }
+
+    slot->home_at = now + slot->home_wait_ms * VMP_CTL_MSEC;
+}
+
 void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
@@ -41,16 +51,10 @@ void vmp_ctl_home_left(const vmp_ctl_path_t *path, uint64_t now)
      * stayed there for longer than it had waited begins anew */
     if (is_stable &&
         (up_time >= 2 * slot->home_wait_ms * VMP_CTL_MSEC)) {
-        slot->home_wait_ms = VMP_CTL_HOME_MIN;
-    } else {
-        slot->home_wait_ms *= 2;
+        slot->home_wait_ms = VMP_CTL_HOME_MIN / 2;
     }
 
-    if (slot->home_wait_ms > VMP_CTL_HOME_MAX) {
-        slot->home_wait_ms = VMP_CTL_HOME_MAX;
-    }
-
-    slot->home_at = now + slot->home_wait_ms * VMP_CTL_MSEC;
+    home_put_off(slot, now);
 }
 
 /* Whether a path is up elsewhere, so that it could go home */
@@ -118,6 +122,11 @@ uint32_t vmp_ctl_home_entropy(vmp_ctl_conn_t *conn, unsigned index,
     vmp_ctl_path_slot_t *slot = &conn->paths[index];
     int is_leaving            = (slot->going_home == VMP_CTL_HOME_LEAVES);
     uint32_t back             = slot->home_back;
+
+    if ((slot->going_home == VMP_CTL_HOME_TRIES) &&
+        (slot->home_at <= conn->ctl->now)) {
+        home_put_off(slot, conn->ctl->now); /* it never came up there */
+    }
 
     if (is_leaving && !vmp_entropy_is_taken(conn, slot->home)) {
         slot->going_home = VMP_CTL_HOME_TRIES;

@@ -140,7 +140,8 @@ int vmp_ctl_path_is_asked(const vmp_ctl_conn_t *conn)
     }
 
     for (i = 0; i < conn->num_paths; i++) {
-        if (conn->paths[i].path != NULL) {
+        if ((conn->paths[i].path != NULL) &&
+            (conn->paths[i].path->state != VMP_CTL_PATH_STATE_UP)) {
             return 1;
         }
     }

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#define LAST_TRIES  64              /* to repair a path that is the last one, soon */
+
 
 void vmp_ctl_path_event(vmp_ctl_path_t *path, vmp_ev_type_t type)
 {
@@ -148,7 +150,6 @@ static void path_destroy(vmp_ctl_path_t *path)
     free(path);
 }
 
-/* Who fails again and again is repaired ever more rarely */
 /* Whether another path of its connection carries */
 static int has_other(const vmp_ctl_path_t *path)
 {
@@ -167,12 +168,14 @@ static int has_other(const vmp_ctl_path_t *path)
     return 0;
 }
 
+/* Who fails again and again is repaired ever more rarely */
 static void set_backoff(const vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
     uint32_t max_ms           = VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC;
 
-    if (path->conn->has_user && !has_other(path)) {
+    if ((path->conn->has_user || !path->conn->peer_is_idle) &&
+        (slot->tries < LAST_TRIES) && !has_other(path)) {
         /* somebody may wait, and each try is another way */
         max_ms = VMP_CTL_REPAIR_LAST / VMP_CTL_MSEC;
     }

@@ -160,7 +160,7 @@ static uint64_t vmp_fault_refuse(vmp_path_t *path, uint32_t pos)
 
     vmp_list_for_each(link, &path->conn->iface->replaying) {
         other = vmp_container_of(link, vmp_path_t, draining);
-        if (vmp_replay_is_behind(other, path)) {
+        if (vmp_replay_is_behind_wr(other, path, pos)) {
             waiting = vmp_fault_refuse_ring(other, other->tail, ep);
             sn      = (waiting < sn) ? waiting : sn;
         }

@@ -111,7 +111,9 @@ struct vmp_path {
     uint64_t            probe_time; /**< Not is_dead: when the others were
                                          probed last, ns */
     uint64_t            born_time;  /**< ns */
-    struct vmp_path     *target;    /**< Being replayed: onto this one */
+    struct vmp_path     *target;    /**< Being replayed: onto this one, */
+    uint32_t            moved_pos;  /**< is_begun: and in front of this position
+                                         there */
     vmp_link_t          draining;   /**< In iface->draining, then in
                                          iface->replaying */
     vmp_link_t          forcing;    /**< In rail->forcing */
@@ -228,7 +230,7 @@ int vmp_path_has_to_drain(const vmp_iface_t *iface);
 /* vmp_replay.c */
 
 /** A path of a living connection is drained: do again elsewhere what did not
- *  complete, as soon as the peer has fenced it off. */
+ *  complete, from the first put on as soon as the peer has fenced it off. */
 void vmp_replay_begin(vmp_path_t *path);
 
 /** The peer has, and its QP expected this PSN next. */
@@ -259,6 +261,11 @@ void vmp_replay_forget(const vmp_path_t *path);
 
 /** Whether what a dead path still has goes to `to`, behind what went there. */
 int vmp_replay_is_behind(const vmp_path_t *path, const vmp_path_t *to);
+
+/** Whether that is behind the WR at a position there: not if that was posted when
+ *  the last of what went there already had been. */
+int vmp_replay_is_behind_wr(const vmp_path_t *path, const vmp_path_t *to,
+                            uint32_t pos);
 
 #define VMP_PATH_STR_MAX  128
 

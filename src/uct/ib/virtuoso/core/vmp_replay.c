@@ -403,6 +403,10 @@ static unsigned vmp_replay_path(vmp_path_t *path, unsigned budget)
             vmp_replay_fence(path->target);
         }
 
+        if (path->target != NULL) {
+            path->moved_pos = path->target->head;
+        }
+
         path->psn += packets;
         ++count;
     }
@@ -567,8 +571,9 @@ void vmp_replay_forget(const vmp_path_t *path)
     vmp_list_for_each(link, &path->conn->iface->replaying) {
         other = vmp_replay_next(link);
         if (other->target == path) {
-            other->target   = path->target;
-            other->is_begun = other->is_begun && (path->target != NULL);
+            other->target    = path->target;
+            other->moved_pos = path->moved_pos;
+            other->is_begun  = other->is_begun && (path->target != NULL);
         }
     }
 }
@@ -580,4 +585,11 @@ int vmp_replay_is_behind(const vmp_path_t *path, const vmp_path_t *to)
     }
 
     return path == to;
+}
+
+int vmp_replay_is_behind_wr(const vmp_path_t *path, const vmp_path_t *to,
+                            uint32_t pos)
+{
+    return vmp_replay_is_behind(path, to) &&
+           ((path->target != to) || ((int32_t)(path->moved_pos - pos) > 0));
 }
