@@ -160,6 +160,12 @@ static int may_lose_cq(const fault_t *fault)
     return (fault->kind == FAULT_STUCK) || (fault->kind == FAULT_NO_POST);
 }
 
+/* Nor are those of a CQ that has failed, of this interface and no other one */
+int pair_may_lose_cq(const inst_t *inst)
+{
+    return inst->host->may_lose_cq || inst->is_broken;
+}
+
 void pair_accident(const fault_t *fault)
 {
     unsigned a, b;

@@ -355,6 +355,9 @@ void pair_accident(const fault_t *fault);
 /** Whether it is known that the rule is broken after what befell them. */
 int pair_excuses(pair_t *pair, const char *rule);
 
+/** R10: whether slots of an interface's CQ may be given up. */
+int pair_may_lose_cq(const inst_t *inst);
+
 /** R5, R8: whether an endpoint may be lost. */
 int pair_may_fail(const user_ep_t *ep);
 
