@@ -37,15 +37,6 @@ static uint64_t   applied;              /* ns: what is set is of then */
 
 /* Links -------------------------------------------------------------------- */
 
-/* Host and peer the same: everybody */
-static int is_between(const fault_t *fault, unsigned from, unsigned to,
-                      int is_one_way)
-{
-    return (fault->host == fault->peer) ||
-           ((fault->host == from) && (fault->peer == to)) ||
-           (!is_one_way && (fault->host == to) && (fault->peer == from));
-}
-
 static uint32_t max_of(uint32_t a, uint32_t b)
 {
     return (a > b) ? a : b;
@@ -66,11 +57,6 @@ static uint64_t unplug_begin(const accident_t *accident)
                               (accident->fault.arg * USEC) : 0);
 }
 
-static int is_unplug(const fault_t *fault)
-{
-    return (fault->kind == FAULT_UNPLUG) || (fault->kind == FAULT_EARLY);
-}
-
 /* Its queue has room for a second: who heals it does not wait for hours */
 static void accident_slow(sim_link_t *link, uint64_t rate)
 {
@@ -87,19 +73,14 @@ static int accident_on_link(sim_link_t *link, unsigned index,
     const fault_t *fault = &accident->fault;
     uint64_t begin       = unplug_begin(accident);
 
-    if (is_unplug(fault)) {
-        return (from != to) &&
-               ((fault->host == from) || (fault->host == to)) &&
-               (sim_now() >= begin) && (sim_now() < (begin + fault->size));
-    }
-
-    if (!is_between(fault, from, to, (fault->kind == FAULT_ONE_WAY) ||
-                                     (fault->kind == FAULT_CTL_HOLE) ||
-                                     fault->is_one_way)) {
+    if (!fault_is_on(fault, from, to)) {
         return 0;
     }
 
     switch (fault->kind) {
+    case FAULT_UNPLUG:
+    case FAULT_EARLY:
+        return (sim_now() >= begin) && (sim_now() < (begin + fault->size));
     case FAULT_CUT:
     case FAULT_ONE_WAY:
     case FAULT_BLACKOUT:
@@ -138,13 +119,8 @@ static int accident_is_degraded(const accident_t *accident, unsigned from,
                                 unsigned to)
 {
     return (accident->fault.kind <= FAULT_LATE) &&
-           is_between(&accident->fault, from, to, 0);
-}
-
-static int is_of_link(const fault_t *fault, unsigned index)
-{
-    return (fault->kind >= FAULT_BLACKOUT) ||
-           ((fault->link % world.prog->num_links) == index);
+           (fault_is_on(&accident->fault, from, to) ||
+            fault_is_on(&accident->fault, to, from));
 }
 
 /* Of all links */
@@ -206,7 +182,8 @@ static void accident_set_link(unsigned from, unsigned to, unsigned index)
     accident_link_conf(link, index);
     link->mark = 0;
     for (i = 0; i < num_accidents; ++i) {
-        if (is_of_link(&accidents[i].fault, index)) {
+        if (fault_is_on_link(&accidents[i].fault, index,
+                             world.prog->num_links)) {
             is_cut     |= accident_on_link(link, index, &accidents[i], from,
                                            to);
             link->mark |= is_cut || accident_is_degraded(&accidents[i], from,
@@ -320,9 +297,8 @@ static void accident_on_qp(accident_t *accident)
         return;
     }
 
-    if ((sim_qp(qp)->in_flight > 0) || (fault->kind == FAULT_REFUSE) ||
-        (fault->kind == FAULT_EXECUTED)) {
-        effect_took(fault->kind);       /* the next request, at the latest */
+    if (sim_qp(qp)->in_flight > 0) {
+        effect_took_now(fault);
     }
 
     if (fault->kind == FAULT_BREAK) {
@@ -335,6 +311,7 @@ static void accident_on_qp(accident_t *accident)
     } else {
         sim_qp(qp)->kill      = fault->arg;
         sim_qp(qp)->kill_late = (fault->kind == FAULT_EXECUTED);
+        sim_qp(qp)->kill_half = 0;
     }
 }
 
@@ -354,8 +331,9 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
 {
     host_t *host = &world.hosts[fault->host];
 
-    if ((host->inst != NULL) && (fault->kind != FAULT_UNPLUG)) {
-        effect_took(fault->kind);
+    if ((host->inst != NULL) && !fault_is_unplug(fault->kind) &&
+        (sim_port_num_qps(host->inst->iface->port) > 0)) {
+        effect_took(fault);
     }
 
     if ((fault->kind == FAULT_ADDRESS) || (fault->kind == FAULT_SILENT)) {
@@ -456,8 +434,37 @@ static int accident_is_kept(const fault_t *fault)
 {
     return (!fault_is_moment(fault->kind) && (fault->kind < FAULT_STALL)) ||
            ((fault->kind >= FAULT_DEVICE) && (fault->kind <= FAULT_KILL)) ||
-           is_unplug(fault) ||
+           fault_is_unplug(fault->kind) ||
            ((fault->kind == FAULT_ADDRESS) && (fault->arg > 0));
+}
+
+/* HALF: of all paths that there are by now, but for those that have other plans,
+ * until one has failed: what fails everywhere is lost with its endpoint */
+static void accident_half(const accident_t *accident, int is_over)
+{
+    const fault_t *fault = &accident->fault;
+    const inst_t *inst   = world.hosts[fault->host].inst;
+    int is_off           = is_over ||
+                           (effect_witness(fault) > accident->witness);
+    vmp_wc_status_t from = is_off ? fault->arg : VMP_WC_SUCCESS;
+    vmp_port_qp_t *qp;
+    sim_qp_t *pub;
+    unsigned i;
+
+    for (i = 0; (inst != NULL) && (i < sim_port_num_qps(inst->iface->port));
+         ++i) {
+        qp = sim_port_qp(inst->iface->port, fault->peer, i);
+        if (qp == NULL) {
+            return;
+        }
+
+        pub = sim_qp(qp);
+        if ((pub->kill == from) && (!is_off || pub->kill_half)) {
+            pub->kill      = is_off ? VMP_WC_SUCCESS : fault->arg;
+            pub->kill_late = 1;
+            pub->kill_half = 1;
+        }
+    }
 }
 
 void accident_begin(const fault_t *fault)
@@ -476,8 +483,9 @@ void accident_begin(const fault_t *fault)
 
     accident.inst = world.hosts[fault->host].inst;
     pair_accident(fault);
-    effect_begun(fault->kind);
-    if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_STUCK)) {
+    effect_begun(fault);
+    if ((fault->kind >= FAULT_BREAK) && (fault->kind <= FAULT_STUCK) &&
+        (fault->kind != FAULT_HALF)) {
         accident_on_qp(&accident);
     } else if (fault->kind >= FAULT_STALL) {
         accident_on_host(fault, accident.until);
@@ -511,12 +519,14 @@ static void accident_over(accident_t *accident)
     fault_kind_t kind   = accident->fault.kind;
 
     if (effect_witness(&accident->fault) > accident->witness) {
-        effect_took(accident->fault.kind);
+        effect_took(&accident->fault);
     }
 
     accident_say(accident, 1);
     if ((kind == FAULT_MUTE) && (accident->qp != NULL)) {
         sim_qp_mute(accident->qp, 0);
+    } else if (kind == FAULT_HALF) {
+        accident_half(accident, 1);
     } else if ((kind == FAULT_DEVICE) || (kind == FAULT_CQ)) {
         accident_restart(accident, host);
     }
@@ -548,7 +558,7 @@ static uint64_t accident_change(const accident_t *accident)
     if ((accident->fault.kind == FAULT_FLAP) && (usec > 0)) {
         next = accident->begin +
                ((((applied - accident->begin) / usec) + 1) * usec);
-    } else if (is_unplug(&accident->fault)) {
+    } else if (fault_is_unplug(accident->fault.kind)) {
         next = accident_later(begin, next);
         next = accident_later(begin + accident->fault.size, next);
     }
@@ -578,6 +588,10 @@ void accident_end(int all)
 
     for (i = 0; i < num_accidents; ++i) {
         changes |= (accident_change(&accidents[i]) <= now);
+        if (accidents[i].fault.kind == FAULT_HALF) {
+            accident_half(&accidents[i], 0);
+        }
+
         accident_say(&accidents[i], 0);
         if (!all && (accidents[i].until > now)) {
             accidents[num++] = accidents[i];

@@ -60,6 +60,8 @@ static const struct {
                            VMP_WC_RETRY_EXC, VMP_WC_OTHER},
     [FAULT_EXECUTED]    = {"executed", OF_ONE_PATH | IS_MOMENT, "status",
                            VMP_WC_RETRY_EXC, VMP_WC_OTHER},
+    [FAULT_HALF]        = {"half", OF_PAIR, "status", VMP_WC_RETRY_EXC,
+                           VMP_WC_OTHER},
     [FAULT_MUTE]        = {"mute", OF_ONE_PATH, NULL, 0, 0},
     [FAULT_STUCK]       = {"stuck", OF_ONE_PATH | IS_MOMENT, NULL, 0, 0},
     [FAULT_LATE_ERR]    = {"late-err", 0, "us", 1, 100000},
@@ -109,13 +111,49 @@ int fault_is_moment(fault_kind_t kind)
     return (kinds[kind].of & IS_MOMENT) != 0;
 }
 
+int fault_may_be_one_way(fault_kind_t kind)
+{
+    return (kinds[kind].of & ONE_WAY_TOO) != 0;
+}
+
+int fault_is_unplug(fault_kind_t kind)
+{
+    return (kind == FAULT_UNPLUG) || (kind == FAULT_EARLY);
+}
 
 uint64_t fault_end(const fault_t *fault)
 {
     uint64_t end = fault->time + fault->size;
 
-    return ((fault->kind == FAULT_UNPLUG) || (fault->kind == FAULT_EARLY) ||
-            (fault->kind == FAULT_ADDRESS)) ? end + (fault->arg * USEC) : end;
+    return (fault_is_unplug(fault->kind) || (fault->kind == FAULT_ADDRESS)) ?
+           end + (fault->arg * USEC) : end;
+}
+
+int fault_is_of_dying(fault_kind_t kind)
+{
+    return ((kind >= FAULT_LATE_ERR) && (kind <= FAULT_BUFFER_BACK)) ||
+           (kind == FAULT_NO_PSN);
+}
+
+/* Host and peer the same: everybody */
+int fault_is_on(const fault_t *fault, unsigned from, unsigned to)
+{
+    int is_one_way = fault->is_one_way || (fault->kind == FAULT_ONE_WAY) ||
+                     (fault->kind == FAULT_CTL_HOLE);
+
+    if (fault_is_unplug(fault->kind)) {
+        return (from != to) && ((fault->host == from) || (fault->host == to));
+    }
+
+    return (fault->host == fault->peer) ||
+           ((fault->host == from) && (fault->peer == to)) ||
+           (!is_one_way && (fault->host == to) && (fault->peer == from));
+}
+
+int fault_is_on_link(const fault_t *fault, unsigned link, unsigned num_links)
+{
+    return (fault->kind >= FAULT_BLACKOUT) ||
+           ((fault->link % num_links) == link);
 }
 
 
@@ -168,7 +206,11 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
     } else if (!fault_is_moment(kind)) {
         fault->size = between(SIZE_MIN, SIZE_MAX_NS, rnd);
         end        += FAULT_WINDOW;
-        if ((fault->time + fault->size) > end) {
+        if ((fault_is_of_dying(kind) && (is_alone || rnd(2))) ||
+            (kind == FAULT_HALF)) {
+            fault->time = begin;        /* whenever it can */
+            fault->size = FAULT_WINDOW;
+        } else if ((fault->time + fault->size) > end) {
             fault->size = end - fault->time;
         }
     }

@@ -49,6 +49,8 @@ typedef enum fault_kind {
     FAULT_BREAK,                        /* fails by itself, status `arg` */
     FAULT_REFUSE,                       /* its next request, status `arg` */
     FAULT_EXECUTED,                     /* executed, but fails, with `arg` */
+    FAULT_HALF,                         /* of the next long message on any path
+                                           its first packets */
     FAULT_MUTE,                         /* hears and says nothing */
     FAULT_STUCK,                        /* fails, and cannot be moved to ERR */
 
@@ -99,6 +101,20 @@ const char *fault_name(fault_kind_t kind);
 
 /** It is a moment: it does not end. */
 int fault_is_moment(fault_kind_t kind);
+
+/** A line may say of it that it is so in one direction only. */
+int fault_may_be_one_way(fault_kind_t kind);
+
+/** All links of a host are cut. */
+int fault_is_unplug(fault_kind_t kind);
+
+/** What devices do with QPs that die. */
+int fault_is_of_dying(fault_kind_t kind);
+
+/** Of those that links have: whether it is about what goes that way, or over
+ *  that link. */
+int fault_is_on(const fault_t *fault, unsigned from, unsigned to);
+int fault_is_on_link(const fault_t *fault, unsigned link, unsigned num_links);
 
 /** When it is over, and its device has said so, ns. */
 uint64_t fault_end(const fault_t *fault);

@@ -332,6 +332,7 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
     op_t *op;
 
     (void)arg;
+    effect_qp_failed(qp, status);
     if ((path == NULL) || (status < VMP_WC_LOC_ERR) ||
         (status > VMP_WC_REM_OP)) {
         return;

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define PROG_START  2000ull             /* ns */
-#define PROG_LONG_RNR 20                /* 10 ms */
 #define MB          1000000ull          /* bytes */
 
 
@@ -359,115 +358,6 @@ static void make_faulty(program_t *prog)
     }
 }
 
-/* Soon after something was begun */
-static void make_untimely(const program_t *prog, fault_t *fault)
-{
-    uint64_t time = prog->acts[rnd(prog->num_acts)].time;
-
-    time += rnd_size(100, 500000);
-    if ((time + ((fault->size > FAULT_WINDOW) ? 0 : fault->size)) <
-        (PROG_START + FAULT_WINDOW)) {
-        fault->time = time;
-    }
-}
-
-/* Those that VMP_SIM_ACCIDENTS names, e.g. "cut late-err" */
-static unsigned make_kinds(uint8_t *kinds)
-{
-    const char *list = getenv("VMP_SIM_ACCIDENTS");
-    unsigned num     = 0;
-    unsigned kind;
-    size_t len;
-
-    for (; (list != NULL) && (*list != '\0'); list += strspn(list, " ")) {
-        len = strcspn(list, " ");
-        for (kind = 0; (kind < FAULT_LAST) &&
-             ((strlen(fault_name(kind)) != len) ||
-              (strncmp(fault_name(kind), list, len) != 0)); ++kind);
-        if ((kind == FAULT_LAST) || (num == FAULT_LAST)) {
-            printf("VMP_SIM_ACCIDENTS: no accident is \"%s\"\n", list);
-            exit(2);
-        }
-
-        kinds[num++] = kind;
-        list        += len;
-    }
-
-    return num;
-}
-
-/* Both ends of a connection are to move, so that neither knows where the other one
- * is: one host after the other */
-static int is_move(unsigned kind)
-{
-    return (kind == FAULT_ADDRESS) || (kind == FAULT_SILENT);
-}
-
-static void make_faults(program_t *prog)
-{
-    unsigned num  = 1 + rnd(chance(70) ? 3 : 10);
-    unsigned one  = chance(40) ? 1 + rnd(FAULT_LAST) : 0;
-    unsigned host = rnd(prog->num_hosts);
-    uint8_t kinds[FAULT_LAST];
-    unsigned num_kinds = make_kinds(kinds);
-    fault_t *fault;
-    unsigned kind;
-
-    num += (one > 0) && is_move(one - 1);
-    for (; num > 0; --num) {
-        kind = (one > 0) ? one - 1 : rnd(FAULT_LAST);
-        if (num_kinds > 0) {
-            kind = kinds[rnd(num_kinds)];
-        }
-
-        if ((kind == FAULT_OUTAGE) && (one == 0)) {
-            kind = FAULT_BLACKOUT;      /* it excuses too much */
-        }
-
-        fault = &prog->faults[prog->num_faults++];
-        fault_random(fault, kind, PROG_START,
-                     (one > 0) && (num_kinds == 0), prog->num_hosts,
-                     prog->num_links, rnd);
-        if (chance(70)) {
-            make_untimely(prog, fault);
-        }
-
-        if ((one > 0) && is_move(kind)) {
-            fault->host = host++ % prog->num_hosts;
-        }
-    }
-}
-
-void program_sort_faults(program_t *prog)
-{
-    fault_t *faults = prog->faults;
-    fault_t fault;
-    unsigned i, j;
-
-    for (i = 1; i < prog->num_faults; ++i) {
-        fault = faults[i];
-        for (j = i; (j > 0) && (faults[j - 1].time > fault.time); --j) {
-            faults[j] = faults[j - 1];
-        }
-
-        faults[j] = fault;
-    }
-
-    prog->end                       = prog->acts_end;
-    prog->params.port.min_rnr_timer = prog->min_rnr_timer;
-    for (i = 0; i < prog->num_faults; ++i) {
-        if (fault_end(&faults[i]) > prog->end) {
-            prog->end = fault_end(&faults[i]);
-        }
-
-        if ((faults[i].size > FAULT_WINDOW) &&
-            (prog->params.port.min_rnr_timer < PROG_LONG_RNR)) {
-            /* who does not poll for so long is asked not so often */
-            prog->params.port.min_rnr_timer = PROG_LONG_RNR;
-        }
-    }
-}
-
 static int compare_acts(const void *ptr1, const void *ptr2)
 {
     const act_t *act1 = ptr1;
@@ -511,6 +401,7 @@ void program_make(program_t *prog, uint64_t seed, int is_faulty)
     prog->seed      = seed;
     prog->run_seed  = seed ^ 0x5eed;
     prog->is_faulty = is_faulty;
+    prog->burst     = is_faulty ? 8u >> (seed & 3) : 8;
     prog->is_crowd  = (rnd(200) == 0) && !is_faulty;
     prog->is_long   = (rnd(12) == 0);
     prog->num_hosts = prog->is_crowd ? 60 + rnd(240) : 2 + rnd(chance(70) ? 2 :
@@ -544,7 +435,7 @@ void program_make(program_t *prog, uint64_t seed, int is_faulty)
     prog->acts_end      = prog->end;
     prog->min_rnr_timer = prog->params.port.min_rnr_timer;
     if (is_faulty) {
-        make_faults(prog);
+        program_make_faults(prog, &prog_rnd, PROG_START);
         program_sort_faults(prog);
     }
 }

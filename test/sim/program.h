@@ -8,6 +8,7 @@
 #define VMP_SIM_PROGRAM_H_
 
 #include "fault.h"
+#include "random.h"
 
 #include "core/vmp_core.h"
 
@@ -105,6 +106,7 @@ typedef struct program {
     uint32_t           region_size;     /* bytes, a host */
     uint32_t           inline_max;      /* bytes that the device takes */
     uint8_t            max_sge;
+    uint8_t            burst;           /* packets that come at once */
     vmp_iface_params_t params;          /* but for ops and arg */
     prog_link_t        links[PROG_MAX_LINKS];
     prog_host_t        hosts[PROG_MAX_HOSTS];
@@ -122,6 +124,9 @@ typedef struct program {
 /** `is_faulty`: with random accidents by name in place of `ACT_STALL` and what
  *  follows it. */
 void program_make(program_t *prog, uint64_t seed, int is_faulty);
+
+/** Its accidents, from a time on (ns). */
+void program_make_faults(program_t *prog, rnd_t *rnd, uint64_t begin);
 
 /** Bring accidents into the order of their times, and know when it ends. */
 void program_sort_faults(program_t *prog);

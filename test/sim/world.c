@@ -88,7 +88,7 @@ static void world_begin(const program_t *prog)
     conf.executed      = exec_observe;
     conf.failed        = pair_qp_failed;
     conf.qpn_recycle   = prog->is_faulty;
-    conf.burst         = prog->is_faulty ? 8u >> (prog->seed & 3) : conf.burst;
+    conf.burst         = prog->burst;
     conf.fault         = world_fault;
     conf.trace         = (trace_level > 1) ? world_trace : NULL;
     sim_begin(&conf);

@@ -310,8 +310,14 @@ void accident_end(int all);
 /** A number that grows if it does, as long as it lasts; 0: none. */
 uint64_t effect_witness(const fault_t *fault);
 
-void effect_begun(fault_kind_t kind);
-void effect_took(fault_kind_t kind);
+void effect_begun(const fault_t *fault);
+void effect_took(const fault_t *fault);
+
+/** One of a path that has requests in flight. */
+void effect_took_now(const fault_t *fault);
+
+/** The oldest request of a QP fails. */
+void effect_qp_failed(vmp_port_qp_t *qp, vmp_wc_status_t status);
 
 /** After many programs. Return 0, or -1 after saying of which kinds most do
  *  nothing. */

@@ -158,6 +158,8 @@ static void test_no_last(uint64_t seed)
 /* Twice or late: executed once and in order all the same */
 static void test_dup_and_late(uint64_t seed)
 {
+    uint64_t repeated  = 0;
+    uint64_t kept_back = 0;
     unsigned i;
 
     begin("twice and late", seed);
@@ -182,6 +184,13 @@ static void test_dup_and_late(uint64_t seed)
         VMP_CHECK(seen.blocks[i] <= 1);
     }
 
+    for (i = 0; i < sim_conf.links; ++i) {
+        repeated  += sim_link(0, 1, i)->repeated;
+        kept_back += sim_link(0, 1, i)->kept_back;
+        VMP_CHECK(sim_link(0, 1, i)->ud_repeated == 0);
+    }
+
+    VMP_CHECK((repeated > 0) && (kept_back > 0));
     VMP_CHECK(!memcmp(pair[0].data, pair[1].data + REMOTE, 4 * LENGTH));
     pair_end();
 }
@@ -265,6 +274,38 @@ static void test_false_failures(uint64_t seed)
     sim_qp_break(pair[0].qps[0], VMP_WC_OTHER);
     pair_expect(1, VMP_WC_OTHER);
     VMP_CHECK(sim_qp(pair[1].qps[0])->state == SIM_QP_RTS);
+    pair_end();
+}
+
+/* A message of which only a part is executed, the first that is long enough */
+static void test_half_failure(uint64_t seed)
+{
+    vmp_wc_t wc;
+
+    begin("half, and failed", seed);
+    pair_conf.srq_return = 1000000;
+    pair_open(1);
+    pair_recv(0, 3);
+    sim_qp(pair[0].qps[0])->kill      = VMP_WC_OTHER;
+    sim_qp(pair[0].qps[0])->kill_late = 1;
+    sim_qp(pair[0].qps[0])->kill_half = 1;
+    VMP_CHECK(pair_send(0, 1, SIGNALED, 0, 100) == 0);
+    pair_expect(1, VMP_WC_SUCCESS);
+    VMP_CHECK(pair_arrival(&wc) && (wc.wr_id == 0));
+    VMP_CHECK(pair_write(0, 2, SIGNALED, 0, 4 * MTU, REMOTE) == 0);
+    pair_expect(2, VMP_WC_SUCCESS);
+    VMP_CHECK(sim_counters.halves == 0);
+    seen.num = 0;
+    VMP_CHECK(pair_send(0, 3, SIGNALED, 0, 10 * MTU) == 0);
+    pair_expect(3, VMP_WC_OTHER);
+    sim_run(MSEC);
+    VMP_CHECK((sim_counters.halves == 1) && (seen.num == 1));
+    VMP_CHECK(!pair_arrival(&wc));
+    VMP_CHECK(sim_qp(pair[1].qps[0])->state == SIM_QP_RTS);
+    VMP_CHECK(vmp_port_qp_error(pair[1].qps[0]) == 0);
+    VMP_CHECK(pair_arrival(&wc) && (wc.wr_id == 1) &&
+              (wc.status == VMP_WC_FLUSHED));
+    VMP_CHECK(sim_counters.buffers_back == 1);
     pair_end();
 }
 
@@ -447,6 +488,7 @@ int main(void)
     test_dup_and_late(seed);
     test_ghosts(seed);
     test_false_failures(seed);
+    test_half_failure(seed);
     test_refused(seed, VMP_WC_REM_ACCESS);
     test_refused(seed, VMP_WC_REM_INV_REQ);
     test_refused(seed, VMP_WC_REM_OP);

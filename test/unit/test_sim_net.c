@@ -192,6 +192,9 @@ static void test_ud(uint64_t seed, int is_bad)
     unsigned lost      = 0;
     unsigned twice     = 0;
     unsigned num_links = 0;
+    uint64_t dropped   = 0;
+    uint64_t repeated  = 0;
+    uint64_t kept_back = 0;
     unsigned i;
 
     pair_begin("datagrams", seed);
@@ -224,6 +227,11 @@ static void test_ud(uint64_t seed, int is_bad)
 
     for (i = 0; i < 16; ++i) {
         num_links += (sim_link(0, 1, i)->packets > 0);
+        dropped   += sim_link(0, 1, i)->ud_dropped;
+        repeated  += sim_link(0, 1, i)->ud_repeated;
+        kept_back += sim_link(0, 1, i)->ud_kept_back;
+        VMP_CHECK(sim_link(0, 1, i)->ud_dropped ==
+                  sim_link(0, 1, i)->dropped_loss);
     }
 
     printf("  %u lost, %u twice, %u late, %u links\n", lost, twice,
@@ -231,11 +239,13 @@ static void test_ud(uint64_t seed, int is_bad)
     VMP_CHECK((num_links >= 2) && (num_links <= 4));
     VMP_CHECK(sim_counters.ud_sent == NUM_DGRAMS);
     if (is_bad) {
+        VMP_CHECK((dropped >= lost) && (repeated >= twice) && (kept_back > 0));
         VMP_CHECK((lost > 700) && (lost < 1300));
         VMP_CHECK((twice > 250) && (twice < 750));
         VMP_CHECK((dgrams.late > 150) && (dgrams.late < 1200));
     } else {
         VMP_CHECK(lost + twice + dgrams.late == 0);
+        VMP_CHECK(dropped + repeated + kept_back == 0);
     }
 
     /* to nobody */

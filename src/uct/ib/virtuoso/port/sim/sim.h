@@ -138,6 +138,11 @@ typedef struct sim_link {
     uint64_t dropped_queue;     /**< Packets: queue full */
     uint64_t dropped_loss;
     uint64_t dropped_cut;       /**< Sent, or under way, while it was cut */
+    uint64_t repeated;          /**< RC packets: `dup` */
+    uint64_t kept_back;         /**< The same: `late` */
+    uint64_t ud_dropped;        /**< UD packets: by `loss` or `ud_loss` */
+    uint64_t ud_repeated;       /**< `ud_dup` */
+    uint64_t ud_kept_back;      /**< `ud_late` */
 
     uint8_t  is_cut;            /**< Read only: see sim_link_cut() */
     uint32_t cuts;              /**< Read only */
@@ -307,6 +312,9 @@ typedef struct sim_counters {
     uint64_t dead_qps;          /**< QPs that went to ERR, for any reason */
     uint64_t refused_qps;       /**< Not made, or not connected */
     uint64_t refused_posts;     /**< Of requests */
+    uint64_t halves;            /**< Messages that failed by kill_half */
+    uint64_t buffers_back;      /**< Receive buffers of messages that were half
+                                     there when their QP died */
     uint64_t ud_sent;           /**< Datagrams */
     uint64_t ud_received;       /**< Handed to a helper */
     uint64_t helper_runs;
@@ -435,7 +443,10 @@ typedef struct sim_qp {
                                      the responder is not executed, and fails
                                      so; the QP goes to ERR, and with REM_* the
                                      responder's, too */
-    uint8_t         kill_late;  /**< It is executed all the same */
+    uint8_t         kill_late;  /**< It is executed all the same, */
+    uint8_t         kill_half;  /**< but only its first packets: those behind
+                                     are lost. It is the next send that is more
+                                     than a burst */
     uint8_t         is_mute;    /**< Sends nothing and hears nothing, and no try
                                      is counted. It goes on with the timeout
                                      or post that follows the end of this */

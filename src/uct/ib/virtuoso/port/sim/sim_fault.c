@@ -68,6 +68,7 @@ static void sim_qp_stop(vmp_port_qp_t *qp)
               qp->pub.expected_psn);
     sim_resp_drop(qp);
     if (qp->has_recv && sim_chance(sim_conf.srq_return)) {
+        ++sim_counters.buffers_back;
         sim_cq_push(qp, 1, qp->recv.wr_id, sim_conf.srq_status, 0);
     } else {
         qp->rail->lost += qp->has_recv;

@@ -355,6 +355,7 @@ struct vmp_port_qp {
     vmp_port_qp_t        *prev;
     uint8_t              rail_index;
     uint8_t              is_connected;  /* was RTR once */
+    uint8_t              is_halved;     /* by kill_half */
     vmp_port_qp_remote_t remote;
     sim_nic_t            *dst;      /* NULL: nobody has that address */
     uint8_t              address;   /* of its NIC, when it was connected */

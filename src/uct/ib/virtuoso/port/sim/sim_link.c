@@ -308,7 +308,8 @@ static void sim_pkt_launch(sim_pkt_t *pkt, uint64_t time)
             sim_ev_at(&part->ev, time);
         }
 
-        part = sim_pkt_part(pkt, i, 1);
+        part              = sim_pkt_part(pkt, i, 1);
+        link->ud_dropped += (pkt->op == SIM_UD);
         sim_pkt_lose(part, &link->dropped_loss, "lost");
         begin = i + 1;
     }
@@ -376,11 +377,13 @@ uint64_t sim_link_send(sim_pkt_t *pkt, uint64_t extra, uint64_t *fifo_p)
     link->busy_until = left;
     time             = left + link->delay + sim_up_to(link->jitter) + extra;
     if ((fifo_p != NULL) && sim_chance(link->late)) {
-        time += sim_up_to(link->late_ns);
+        link->kept_back += pkt->num;
+        time            += sim_up_to(link->late_ns);
     } else if (fifo_p != NULL) {
         time    = (time > *fifo_p) ? time : *fifo_p;
         *fifo_p = time;
     } else if (sim_chance(link->ud_late)) {
+        ++link->ud_kept_back;
         time += sim_up_to(link->ud_late_ns);
     }
 
@@ -389,9 +392,11 @@ uint64_t sim_link_send(sim_pkt_t *pkt, uint64_t extra, uint64_t *fifo_p)
     }
 
     if ((fifo_p == NULL) && sim_chance(link->ud_dup)) {
+        ++link->ud_repeated;
         sim_pkt_launch(sim_pkt_part(pkt, 0, 1),
                        time + sim_up_to(link->ud_late_ns));
     } else if ((fifo_p != NULL) && sim_chance(link->dup)) {
+        link->repeated += pkt->num;
         sim_pkt_launch(sim_pkt_part(pkt, 0, pkt->num),
                        time + sim_up_to(link->late_ns));
     }

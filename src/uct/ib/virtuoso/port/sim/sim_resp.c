@@ -126,6 +126,8 @@ static int sim_resp_refuse(vmp_port_qp_t *qp, vmp_wc_status_t status)
 static void sim_resp_fail_requester(const sim_pkt_t *pkt)
 {
     ++sim_counters.qp_errors;
+    sim_counters.halves    += pkt->src_qp->pub.kill_half;
+    pkt->src_qp->is_halved  = pkt->src_qp->pub.kill_half;
     sim_qp_fail(pkt->src_qp, pkt->src_qp->pub.kill);
 }
 
@@ -264,6 +266,16 @@ static void sim_resp_kill(vmp_port_qp_t *qp, vmp_wc_status_t status,
     sim_resp_answer(qp, SIM_NAK_ERR, status);
 }
 
+/* Whether its requester's QP is to fail by what comes here */
+static int sim_resp_is_killed(const sim_pkt_t *pkt)
+{
+    const sim_qp_t *pub = &pkt->src_qp->pub;
+
+    return (pub->kill != VMP_WC_SUCCESS) &&
+           (!pub->kill_half || ((pkt->op == SIM_SEND) &&
+                                ((pkt->index + pkt->num) < pkt->total)));
+}
+
 /* It was executed before: only its answer may be missing */
 static void sim_resp_again(vmp_port_qp_t *qp, const sim_pkt_t *pkt)
 {
@@ -287,6 +299,11 @@ void sim_resp_packet(vmp_port_qp_t *qp, sim_pkt_t *pkt)
     uint32_t skip = (gap < 0) ? -gap : 0;
     int ret;
 
+    if (pkt->src_qp->is_halved) {
+        ++sim_counters.stray;           /* its other half */
+        return;
+    }
+
     if (gap > 0) {
         if (!qp->nak_sent) {
             qp->nak_sent = 1;
@@ -301,7 +318,7 @@ void sim_resp_packet(vmp_port_qp_t *qp, sim_pkt_t *pkt)
         return;
     }
 
-    if ((pkt->src_qp->pub.kill != VMP_WC_SUCCESS) &&
+    if (sim_resp_is_killed(pkt) &&
         (!pkt->src_qp->pub.kill_late || (pkt->op == SIM_READ))) {
         sim_resp_kill(qp, pkt->src_qp->pub.kill, pkt->src_qp->pub.kill_late);
         return;
@@ -326,7 +343,7 @@ void sim_resp_packet(vmp_port_qp_t *qp, sim_pkt_t *pkt)
     qp->nak_sent             = 0;
     qp->unacked             += pkt->num - skip;
     qp->pub.expected_psn     = sim_psn_add(pkt->psn, pkt->num);
-    if (pkt->src_qp->pub.kill != VMP_WC_SUCCESS) {
+    if (sim_resp_is_killed(pkt)) {
         sim_resp_fail_requester(pkt);
         return;
     }
