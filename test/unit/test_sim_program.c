@@ -16,8 +16,8 @@
 
 /* Who changes what seeds mean puts the new ones here. If it is the first one,
  * what the scenarios show is something else now, and to be found anew. */
-#define ACTS      0x0f462a39b8f05075ull     /* worlds, what programs do */
-#define FAULTS    0x0391cb61e69972d0ull     /* accidents by name */
+#define ACTS      0x960446a7d3866dbeull     /* worlds, what programs do */
+#define FAULTS    0xb06ccedfd539150aull     /* accidents by name */
 
 
 uint64_t vmp_check_seed;
@@ -41,7 +41,7 @@ static void add_world(const program_t *prog)
     unsigned i;
 
     add(port->sq_depth ^ port->cq_depth ^ port->srq_depth);
-    add(port->path_mtu ^ port->timeout ^ port->min_rnr_timer);
+    add(port->path_mtu ^ port->timeout ^ prog->min_rnr_timer);
     add(params->seg_size ^ params->path_window ^ params->spread_thresh);
     add(prog->ud_loss ^ prog->ud_dup ^ prog->ud_jitter);
     add(prog->region_size ^ prog->inline_max ^ prog->max_sge);
@@ -89,6 +89,7 @@ static void add_faults(const program_t *prog)
         add(fault->time);
         add(fault->size);
         add(fault->arg);
+        add(fault->is_one_way);
         add(((uint64_t)fault->host << 32) | ((uint64_t)fault->peer << 8) |
             fault->link);
     }
