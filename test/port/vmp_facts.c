@@ -30,11 +30,6 @@
 #define TIME_LIMIT  150             /* s */
 #define PSN         0xfffff0        /* wraps soon */
 #define KILLS       8
-#define RETRIES     2
-#define RETRIES_MAX 7
-#define LOADS       16
-#define READS       8
-#define LOAD_BYTES  (256u << 10)
 #define HERE        0
 #define THERE       1
 
@@ -99,7 +94,7 @@ static void sleep_ms(unsigned ms)
 }
 
 /* A pair of QPs with one index on both sides */
-static unsigned make_pair_retries(unsigned retries)
+static unsigned make_pair(void)
 {
     unsigned qp = next_qp++;
     uint64_t num[2];
@@ -113,8 +108,7 @@ static unsigned make_pair_retries(unsigned retries)
     for (side = 0; side < 2; ++side) {
         msg = (facts_msg_t){
             .step = STEP_CONNECT,
-            .v    = {qp, num[!side], gid[!side][0], gid[!side][1], PSN, PSN,
-                     retries}
+            .v    = {qp, num[!side], gid[!side][0], gid[!side][1], PSN, PSN}
         };
         if (side == HERE) {
             side_step(&msg);
@@ -125,11 +119,6 @@ static unsigned make_pair_retries(unsigned retries)
     }
 
     return qp;
-}
-
-static unsigned make_pair(void)
-{
-    return make_pair_retries(RETRIES);
 }
 
 static void write_to_peer(int side, unsigned qp, uint64_t wr_id,
@@ -415,77 +404,6 @@ static void try_crossing(void)
 }
 
 
-/* The first replies to READs wait behind writes of the other side when the links
- * are cut, so that the READs are repeated whole; with a write without length behind
- * each, or without */
-static void try_repeated(int has_write)
-{
-    unsigned num[2] = {0};
-    unsigned early  = 0;
-    facts_msg_t msg = {.step = STEP_READ};
-    unsigned load[LOADS];
-    unsigned reads[READS];
-    unsigned i;
-
-    for (i = 0; i < LOADS; ++i) {
-        load[i] = make_pair_retries(RETRIES_MAX);
-    }
-
-    for (i = 0; i < READS; ++i) {
-        reads[i] = make_pair_retries(RETRIES_MAX);
-    }
-
-    for (i = 0; i < LOADS; ++i) {
-        write_to_peer(THERE, load[i], 0, LOAD_BYTES, 0);
-    }
-
-    links("slow");
-    sleep_ms(200);
-    for (i = 0; i < READS; ++i) {
-        msg.step = STEP_READ;
-        msg.v[0] = reads[i];
-        msg.v[1] = 1;
-        msg.v[2] = 64;
-        msg.v[3] = base[THERE];
-        msg.v[4] = rkey[THERE];
-        side_step(&msg);
-        if (has_write) {
-            write_to_peer(HERE, reads[i], 2, 0, 0);
-        }
-    }
-
-    sleep_ms(100);
-    links("cut");
-    while ((msg = at(HERE, STEP_POLL, 0, 1, 0)).v[0] != 0) {
-        early += (msg.v[1] == 1);
-    }
-
-    links("fast");
-    links("heal");
-    for (;;) {
-        msg = at(HERE, STEP_POLL, 0, 2000, 0);
-        if (msg.v[0] == 0) {
-            break;
-        }
-
-        if (msg.v[1] == 1) {
-            ++num[msg.v[2] == IBV_WC_REM_ACCESS_ERR];
-        }
-    }
-
-    fact("READs%s, %u in time, repeated: %u refused, %u not",
-         has_write ? ", a write without length behind each" : "", early, num[1],
-         num[0]);
-    for (i = 0; i < LOADS; ++i) {
-        drop_pair(load[i]);
-    }
-
-    for (i = 0; i < READS; ++i) {
-        drop_pair(reads[i]);
-    }
-}
-
-
 /* Two hosts ---------------------------------------------------------------- */
 
 static void open_socket(const char *host)
@@ -573,8 +491,6 @@ int main(int argc, char **argv)
         try_purge();
         try_numbers();
         try_crossing();
-        try_repeated(0);
-        try_repeated(1);
         at(THERE, STEP_LAST, 0, 0, 0);
     }
 

@@ -19,13 +19,12 @@ typedef enum step {
     STEP_INFO,          /**< -> GID (2 values), MTU in bytes */
     STEP_MAKE,          /**< QP -> its number */
     STEP_CONNECT,       /**< QP, remote number, GID (2), PSN of receives, of
-                             sends, retries */
+                             sends */
     STEP_ERROR,         /**< QP -> ERR */
     STEP_RESET,         /**< QP -> RESET */
     STEP_DESTROY,       /**< QP */
     STEP_QUERY,         /**< QP -> state, rq_psn, sq_psn */
-    STEP_WRITE,         /**< QP, wr_id, bytes, to where, key */
-    STEP_READ,          /**< QP, wr_id, bytes, from where, key */
+    STEP_WRITE,         /**< QP, wr_id, bytes, is the key wrong */
     STEP_SEND,          /**< QP, wr_id, bytes */
     STEP_RECV,          /**< First wr_id, how many: to the SRQ */
     STEP_POLL,          /**< Is it the receive CQ, ms -> found, wr_id, status,
@@ -41,7 +40,7 @@ typedef enum step {
 } step_t;
 
 #define FACTS_VALUES  8
-#define FACTS_QPS     128
+#define FACTS_QPS     64
 #define FACTS_REGION  (32u << 20)   /**< Bytes written by the peer */
 #define FACTS_BUF     (1u << 20)    /**< Bytes of a receive buffer */
 #define FACTS_BUFS    8

@@ -16,6 +16,7 @@
 
 #define PORT_NUM    1
 #define TIMEOUT     14              /* 67 ms */
+#define RETRIES     2
 #define MARK        0x5a
 #define LOOK_ON_US  500000
 
@@ -96,8 +97,7 @@ void side_open(const char *device)
          (region != NULL), "no PD, CQ or memory");
     srq = ibv_create_srq(pd, &srq_attr);
     mr  = ibv_reg_mr(pd, region, size, IBV_ACCESS_LOCAL_WRITE |
-                                       IBV_ACCESS_REMOTE_WRITE |
-                                       IBV_ACCESS_REMOTE_READ);
+                                       IBV_ACCESS_REMOTE_WRITE);
     need((srq != NULL) && (mr != NULL), "no SRQ or MR");
     memset(region + FACTS_REGION + (FACTS_BUFS * FACTS_BUF), MARK,
            FACTS_REGION);
@@ -138,8 +138,7 @@ static uint32_t make(unsigned i)
     struct ibv_qp_attr attr = {
         .qp_state        = IBV_QPS_INIT,
         .port_num        = PORT_NUM,
-        .qp_access_flags = IBV_ACCESS_LOCAL_WRITE |
-                           IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ
+        .qp_access_flags = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE
     };
 
     qps[i] = ibv_create_qp(pd, &init);
@@ -173,7 +172,7 @@ static void join(const uint64_t *v)
     attr = (struct ibv_qp_attr){
         .qp_state      = IBV_QPS_RTS,
         .timeout       = TIMEOUT,
-        .retry_cnt     = v[6],
+        .retry_cnt     = RETRIES,
         .rnr_retry     = 7,
         .sq_psn        = v[5],
         .max_rd_atomic = 1
@@ -371,9 +370,6 @@ void side_step(facts_msg_t *msg)
         break;
     case STEP_WRITE:
         post(v[0], v[1], v[2], IBV_WR_RDMA_WRITE, &v[3]);
-        break;
-    case STEP_READ:
-        post(v[0], v[1], v[2], IBV_WR_RDMA_READ, &v[3]);
         break;
     case STEP_SEND:
         post(v[0], v[1], v[2], IBV_WR_SEND, NULL);
