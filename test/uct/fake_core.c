@@ -123,7 +123,7 @@ void vmp_iface_query(const vmp_iface_t *iface, vmp_iface_attr_t *attr)
     attr->max_zcopy_hdr     = 256;
     attr->max_zcopy_rma     = 1ul << 30;
     attr->max_iov           = VMP_MAX_IOV;
-    attr->path_mtu          = 4096;
+    attr->path_mtu          = fake_core.path_mtu ? fake_core.path_mtu : 4096;
     attr->speed             = 3000000000ul;
 }
 

@@ -29,6 +29,7 @@ typedef struct fake_core {
     unsigned           armed;           /**< Events of its last call */
     unsigned           flush_flags;     /**< Of the last vmp_ep_flush() */
     int                no_am_zcopy;     /**< The device has one SGE */
+    unsigned path_mtu;      /**< Bytes; 0: 4096 */
     int                is_unread;       /**< What vmp_ep_is_unread() returns */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
     vmp_iface_params_t params;          /**< Of the last interface */

@@ -73,6 +73,16 @@ static void test_attributes(void)
     VMP_CHECK(!(attr.cap.flags & UCT_IFACE_FLAG_AM_ZCOPY));
     uct_iface_close(iface);
     fake_core.no_am_zcopy = 0;
+
+    /* UCP subtracts what is not aligned from this MTU */
+    fake_core.path_mtu = 256;
+    VMP_CHECK(test_open_iface(NULL, NULL, &iface) == UCS_OK);
+    VMP_CHECK(uct_iface_query(iface, &attr) == UCS_OK);
+    VMP_CHECK(attr.cap.am.opt_zcopy_align <= attr.cap.am.align_mtu);
+    VMP_CHECK(attr.cap.put.opt_zcopy_align <= attr.cap.put.align_mtu);
+    VMP_CHECK(attr.cap.get.opt_zcopy_align <= attr.cap.get.align_mtu);
+    uct_iface_close(iface);
+    fake_core.path_mtu = 0;
 }
 
 static void test_wakeup(void)

@@ -152,6 +152,10 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
     uct_vmp_iface_t *iface       = ucs_container_of(tl_iface, uct_vmp_iface_t,
                                                     super.super);
     const vmp_iface_attr_t *core = &iface->attr;
+    /* UCP subtracts what is not aligned from align_mtu */
+    size_t align                 = (core->path_mtu <
+                                    UCT_VMP_IFACE_ZCOPY_ALIGN) ?
+                                   core->path_mtu : UCT_VMP_IFACE_ZCOPY_ALIGN;
 
     uct_base_iface_query(&iface->super, attr);
 
@@ -183,7 +187,7 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
     attr->cap.am.max_bcopy        = core->max_bcopy;
     attr->cap.am.min_zcopy        = 0;
     attr->cap.am.max_zcopy        = core->max_zcopy_am;
-    attr->cap.am.opt_zcopy_align  = UCT_VMP_IFACE_ZCOPY_ALIGN;
+    attr->cap.am.opt_zcopy_align  = align;
     attr->cap.am.align_mtu        = core->path_mtu;
     attr->cap.am.max_hdr          = core->max_zcopy_hdr;
     attr->cap.am.max_iov          = core->max_iov;
@@ -192,14 +196,14 @@ static ucs_status_t uct_vmp_iface_query(uct_iface_h tl_iface,
     attr->cap.put.max_bcopy       = core->max_bcopy;
     attr->cap.put.min_zcopy       = 0;
     attr->cap.put.max_zcopy       = core->max_zcopy_rma;
-    attr->cap.put.opt_zcopy_align = UCT_VMP_IFACE_ZCOPY_ALIGN;
+    attr->cap.put.opt_zcopy_align = align;
     attr->cap.put.align_mtu       = core->path_mtu;
     attr->cap.put.max_iov         = core->max_iov;
 
     attr->cap.get.max_bcopy       = core->max_bcopy;
     attr->cap.get.min_zcopy       = 0;
     attr->cap.get.max_zcopy       = core->max_zcopy_rma;
-    attr->cap.get.opt_zcopy_align = UCT_VMP_IFACE_ZCOPY_ALIGN;
+    attr->cap.get.opt_zcopy_align = align;
     attr->cap.get.align_mtu       = core->path_mtu;
     attr->cap.get.max_iov         = core->max_iov;
 
