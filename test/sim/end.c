@@ -59,6 +59,16 @@ static int end_is_asked(unsigned from, unsigned to)
     return !pair_of(from, to)->is_stuck;
 }
 
+/* Whoever waits so has armed for it before, or polls: now and then, since it may
+ * take as long as devices do */
+static void end_ask_flush(host_t *host)
+{
+    if (host->is_asleep && (sim_now() >= host->ask_flush)) {
+        host->ask_flush = sim_now() + MSEC;
+        host_wake(host);
+    }
+}
+
 /* What has not ended between two hosts that are to recover. NULL: all has. */
 static const char *end_unsettled(unsigned *from_p, unsigned *to_p)
 {
@@ -85,8 +95,7 @@ static const char *end_unsettled(unsigned *from_p, unsigned *to_p)
         *from_p = inst->host->index;
         *to_p   = *from_p;
         if (inspect_busy(inst, to_p) || !inst->host->is_stuck) {
-            /* whoever waits so has armed for it before, or polls */
-            host_wake(inst->host);
+            end_ask_flush(inst->host);
             return "an interface's flush";
         }
     }

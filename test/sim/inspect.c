@@ -434,6 +434,22 @@ static void inspect_idle_conns(const inst_t *inst)
                  "flight to host %u after flushes", inst->host->index, peer);
 }
 
+/* What was on its way to somebody who is gone, and of whom nobody says so, waits
+ * for a path until the connection is given up */
+static unsigned inspect_waiting_bufs(const vmp_iface_t *iface)
+{
+    unsigned num = 0;
+    const vmp_link_t *link;
+    const vmp_path_t *path;
+
+    vmp_list_for_each(link, &iface->replaying) {
+        path = vmp_container_of(link, vmp_path_t, draining);
+        num += (inspect_peer_conn(path->conn) == NULL) ? path_bufs(path) : 0;
+    }
+
+    return num;
+}
+
 void inspect_idle(inst_t *inst)
 {
     vmp_iface_t *iface     = inst->iface;
@@ -468,6 +484,8 @@ void inspect_idle(inst_t *inst)
             }
         }
     }
+
+    bufs += inspect_waiting_bufs(iface);
 
     /* those that the next progress frees */
     vmp_list_for_each(link, &iface->dead) {

@@ -558,7 +558,8 @@ uint64_t pair_bound(const pair_t *pair)
              (world.prog->ud_loss > 0) ? PAIR_UD_LOSS : 0;
     bound += (happened & PAIR_OF_MAKE) ? PAIR_REPAIR : backoff(pair);
     bound += (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
-    bound += (happened & BIT(OUTAGE)) ? PAIR_IDLE : 0;
+    /* who waits for credit asks its path now and then */
+    bound += ((happened & BIT(OUTAGE)) || pair->is_cut_off) ? PAIR_IDLE : 0;
     bound += 2 * pair->backlog;
     bound += pair_blind_time(index / world.prog->num_hosts);
     bound += pair_blind_time(index % world.prog->num_hosts);

@@ -201,6 +201,7 @@ struct host {
     uint64_t          active;           /* Last poll that found something */
     uint64_t          interval;         /* ns, to the next */
     uint64_t          stall_until;
+    uint64_t          ask_flush;        /* ns: whether it is done, next time */
     int               is_asleep;
     unsigned          num_busy;         /* Refused sleep, one after another */
     uint8_t           close_mask;       /* Slots to close in a callback */
