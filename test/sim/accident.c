@@ -439,7 +439,8 @@ static int accident_is_kept(const fault_t *fault)
 }
 
 /* HALF: of all paths that there are by now, but for those that have other
- * plans, until one has failed: what fails everywhere is lost with its endpoint */
+ * plans, until one has failed: what fails everywhere is lost with its
+ * endpoint */
 static void accident_half(const accident_t *accident, int is_over)
 {
     const fault_t *fault = &accident->fault;

@@ -59,8 +59,8 @@ static int end_is_asked(unsigned from, unsigned to)
     return !pair_of(from, to)->is_stuck;
 }
 
-/* Whoever waits so has armed for it before, or polls: now and then, since it may
- * take as long as devices do */
+/* Whoever waits so has armed for it before, or polls: now and then, since it
+ * may take as long as devices do */
 static void end_ask_flush(host_t *host)
 {
     if (host->is_asleep && (sim_now() >= host->ask_flush)) {

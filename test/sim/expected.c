@@ -13,8 +13,8 @@
 /*
  * What the core does not survive yet. After such an accident the rule may be
  * broken between the two hosts that it befell; all other rules hold for them,
- * and all rules for others. An entry that is not seen any more is an error, too:
- * take it out.
+ * and all rules for others. An entry that is not seen any more is an error,
+ * too: take it out.
  */
 static struct {
     fault_kind_t kind;

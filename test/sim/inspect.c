@@ -336,7 +336,8 @@ void inspect_inst(inst_t *inst)
     }
 }
 
-/* Send buffers that are posted: also after a flush, which waits for no CREDIT */
+/* Send buffers that are posted: also after a flush, which waits for no
+ * CREDIT */
 static unsigned path_bufs(const vmp_path_t *path)
 {
     unsigned num = 0;
@@ -434,8 +435,8 @@ static void inspect_idle_conns(const inst_t *inst)
                  "flight to host %u after flushes", inst->host->index, peer);
 }
 
-/* What was on its way to somebody who is gone, and of whom nobody says so, waits
- * for a path until the connection is given up */
+/* What was on its way to somebody who is gone, and of whom nobody says so,
+ * waits for a path until the connection is given up */
 static unsigned inspect_waiting_bufs(const vmp_iface_t *iface)
 {
     unsigned num = 0;

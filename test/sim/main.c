@@ -41,7 +41,7 @@
 /* Programs after which each known failure and each accident has been seen */
 #define MAIN_ROUNDS_EXPECTED  8000
 
-#define MAIN_TWICE            100       /* programs, of which one is run twice */
+#define MAIN_TWICE            100       /* programs; one of them runs twice */
 #define MAIN_HOLES            4096
 #define MAIN_HOLE_MAX         2048      /* bytes */
 #define MAIN_SECONDS          120       /* of the CPU, for a program */

@@ -5,17 +5,18 @@
 # See file LICENSE for terms.
 #
 # Shows that sim_core and sim_fault bite: each patch in mutations/ breaks the
-# core, or the fabric below it, in one place, and random programs have to find it
-# by one of the oracle's rules. The core as it is passes with the same programs.
-# A patch's first lines say what it breaks, and may name who has to find it:
+# core, or the fabric below it, in one place, and random programs have to find
+# it by one of the oracle's rules. The core as it is passes with the same
+# programs. A patch's first lines say what it breaks, and may name who has to
+# find it:
 #
 #   accidents: KIND...          random programs that have no other accidents
 #   test: NAME                  the unit test of that name
 #   rule: RULE                  random programs, by that rule and no other
 #
 # Each rule has to be broken by some mutation, but for those in `excused`.
-# For one mutation of each program, what it prints then must show the same again,
-# and be made shorter.
+# For one mutation of each program, what it prints then must show the same
+# again, and be made shorter.
 #
 #   mutations.sh [NAME...]      these only
 

@@ -459,8 +459,9 @@ static void check_fence(user_ep_t *ep, const op_t *am)
 }
 
 /* Whether a message may never come, as its endpoint is gone, and could not be
- * told that it failed; or a put did, whose memory went with the endpoint, so that
- * it cannot be done again if a path dies: nor is then what is behind a fence */
+ * told that it failed; or a put did, whose memory went with the endpoint, so
+ * that it cannot be done again if a path dies: nor is then what is behind a
+ * fence */
 static int may_be_lost(const op_t *am)
 {
     const user_ep_t *ep = am->ep;

@@ -69,8 +69,8 @@ static int control_is_good(const inst_t *inst, const inst_t *peer)
     return i < num;
 }
 
-/* Where datagrams are lost by chance, and bursts for want of room in queues, time
- * says nothing */
+/* Where datagrams are lost by chance, and bursts for want of room in queues,
+ * time says nothing */
 static int world_is_lossless(void)
 {
     const program_t *prog = world.prog;

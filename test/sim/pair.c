@@ -249,8 +249,8 @@ static int pair_is_lost_with_other(const user_ep_t *ep)
     return 0;
 }
 
-/* One of the two has moved and cannot know, so that nothing gets through: in the
- * end the connection is lost for both (R5) */
+/* One of the two has moved and cannot know, so that nothing gets through: in
+ * the end the connection is lost for both (R5) */
 static int pair_is_blind(unsigned a, unsigned b)
 {
     return found_is_blind(&world.hosts[a]) || found_is_blind(&world.hosts[b]);
@@ -350,8 +350,8 @@ void pair_qp_failed(void *arg, vmp_port_qp_t *qp, uint64_t wr_id,
         }
     }
 
-    /* a local one as well, if the endpoint is gone when the core hears of it: it
-     * is sent again from a copy */
+    /* a local one as well, if the endpoint is gone when the core hears of it:
+     * it is sent again from a copy */
     op = (wr->kind == VMP_WR_AM) ? find_message(path->conn, wr) : NULL;
     if ((op != NULL) && ((op->blame += PAIR_OWN_REMOTE) >= PAIR_OWN_LOCAL) &&
         !op->ep->is_open) {
@@ -491,8 +491,8 @@ void pair_check_told(const inst_t *inst)
                        BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(DEVICE) | \
                        BIT(CQ) | BIT(KILL))
 #define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_LATE) | \
-                       BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | BIT(NO_QP) | \
-                       BIT(NO_CONNECT))
+                       BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | \
+                       BIT(NO_QP) | BIT(NO_CONNECT))
 #define PAIR_OF_MAKE  (PAIR_OF_LINKS | BIT(NO_QP) | BIT(NO_CONNECT) | \
                        BIT(NO_POST))
 #define PAIR_OF_DEATH (BIT(LATE_ERR) | BIT(LATE_LAST) | BIT(NO_LAST) | \
@@ -504,8 +504,8 @@ static uint64_t device_timeout(void)
     return 4096ull << world.prog->params.port.timeout;
 }
 
-/* Before a path is brought up again that has died so often: twice, since control
- * looks at it when it repeats itself */
+/* Before a path is brought up again that has died so often: twice, since
+ * control looks at it when it repeats itself */
 static uint64_t backoff(const pair_t *pair)
 {
     uint64_t time = (2 * PAIR_REPAIR_MIN) << pair->num_deaths;

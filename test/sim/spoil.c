@@ -12,8 +12,8 @@
 
 /*
  * The memory of messages whose endpoints are gone goes as well, as soon as no
- * device reads it any more: when they are complete, or their path is dead and the
- * peer has fenced it off. Who sends such a message again has a copy.
+ * device reads it any more: when they are complete, or their path is dead and
+ * the peer has fenced it off. Who sends such a message again has a copy.
  */
 
 

@@ -70,7 +70,7 @@ struct op {
     uint8_t    blame;                   /* AM: its errors, */
     uint8_t    is_lost;                 /* which were too many, and nobody was
                                            there to be told */
-    buf_t      *orphan;                 /* Its buffer, if its endpoint is gone, */
+    buf_t      *orphan;                 /* Its buffer if its endpoint is gone, */
     uint64_t   orphan_path;             /* and where it went last before that */
     uint64_t   since;                   /* ns: accepted */
     uint32_t   length;                  /* Bytes */
@@ -209,7 +209,7 @@ struct host {
     uint8_t           is_hurt;          /* An accident concerned it */
     uint8_t           may_lose_cq;      /* Its CQ: see pair.c */
     uint8_t           num_fails;        /* Its device has failed: how often */
-    uint8_t           is_blind;         /* Moved, which control has not noticed */
+    uint8_t           is_blind;         /* Moved, and control has not noticed */
     uint64_t          num_failed;       /* Of its paths, when it moved */
     uint64_t          seen;             /* ns: noticed it, or had cause to */
 };
@@ -394,8 +394,8 @@ void pairs_closed(unsigned host);
 /** Nothing that befell them is a reason to lose endpoints any more. */
 void pairs_healed(void);
 
-/** A host's device has failed, for as long as can be: who has work must have been
- *  told. */
+/** A host's device has failed, for as long as can be: who has work must have
+ *  been told. */
 void pair_check_told(const inst_t *inst);
 
 /** How long it takes after the last accident, at most, ns. */
