@@ -530,8 +530,8 @@ static void test_flush(uint64_t seed)
     world_end();
 }
 
-/* No write without length goes behind a read in flight, which soft-RoCE would
- * refuse to repeat */
+/* No write without length goes behind a read in flight, which soft-RoCE
+ * may refuse to repeat */
 static void test_flush_read(uint64_t seed)
 {
     comp_t flushed = {0};

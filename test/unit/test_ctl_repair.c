@@ -145,10 +145,34 @@ static uint32_t entropy(void)
     return app_find(0, 20, 0, NULL)->paths[0].entropy;
 }
 
+static void prove_path(unsigned index)
+{
+    app_prove_path(0, app_slot(0, 1), index);
+    app_prove_path(1, app_slot(1, 0), index);
+}
+
 static void prove(void)
 {
-    app_prove_path(0, app_slot(0, 1), 0);
-    app_prove_path(1, app_slot(1, 0), 0);
+    prove_path(0);
+}
+
+/* Two paths that carry. Return the entropy value of the first one. */
+static uint32_t begin_at_home(void)
+{
+    begin(1, 2);
+    prove_path(1);
+    prove();
+    return entropy();
+}
+
+static void wait_for_home(uint32_t home, uint64_t max)
+{
+    uint64_t left = world.now;
+
+    while ((entropy() != home) || !app_is_pair_up(0, 1, 2)) {
+        VMP_CHECK(world.now - left < max);
+        world_run(10 * MSEC);
+    }
 }
 
 /* A way that a path prefers carries for some time and fails again: it is tried
@@ -162,11 +186,7 @@ static void test_home(void)
     uint64_t left;
     unsigned i;
 
-    begin(1, 2);
-    app_prove_path(0, app_slot(0, 1), 1);
-    app_prove_path(1, app_slot(1, 0), 1);
-    prove();
-    home = entropy();
+    home = begin_at_home();
     for (i = 0; i < 8; i++) {
         world_run((i == 7) ? 40 * SEC : 1500 * MSEC);
         left = world.now;
@@ -174,11 +194,7 @@ static void test_home(void)
         VMP_CHECK(entropy() != home);
         prove();
         renewed = world.num_renewed;
-        while ((entropy() != home) || !app_is_pair_up(0, 1, 2)) {
-            VMP_CHECK(world.now - left < 2 * wait);
-            world_run(10 * MSEC);
-        }
-
+        wait_for_home(home, 2 * wait);
         VMP_CHECK(world.now - left >= wait);
         /* all paths were up: nobody was asked for anything */
         VMP_CHECK((world.num_renewed == renewed) && (num_missing == 0));
@@ -190,10 +206,7 @@ static void test_home(void)
     repair(0);
     away = entropy();
     prove();
-    while ((entropy() != home) || !app_is_pair_up(0, 1, 2)) {
-        world_run(10 * MSEC);
-    }
-
+    wait_for_home(home, 20 * SEC);
     repair(0);
     VMP_CHECK(entropy() == away);
     world_on_log = NULL;
@@ -209,11 +222,7 @@ static void test_home_refused(void)
     uint32_t home;
     unsigned i;
 
-    begin(1, 2);
-    app_prove_path(0, app_slot(0, 1), 1);
-    app_prove_path(1, app_slot(1, 0), 1);
-    prove();
-    home = entropy();
+    home = begin_at_home();
     world_run(1500 * MSEC);
     repair(0);
     prove();

@@ -10,8 +10,8 @@
  * Fencing off (path, epoch) at both ends (R6). Whoever finds a path dead moves
  * its QP to ERR, waits until the device has settled, so that nothing that the
  * peer sent takes effect any more, and says so with the PSN that it had come
- * to. The peer does the same and answers. Only when both have said it may puts of
- * the path be done again elsewhere, and the path get a new epoch.
+ * to. The peer does the same and answers. Only when both have said it may the
+ * path get a new epoch, and its puts be done again elsewhere.
  */
 
 

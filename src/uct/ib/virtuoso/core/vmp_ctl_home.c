@@ -69,21 +69,15 @@ static int is_away(const vmp_ctl_path_slot_t *slot)
  * arrived or come back, nor without need */
 static int may_go(const vmp_ctl_conn_t *conn)
 {
-    const vmp_ctl_path_slot_t *slot;
-    unsigned num = 0;
     unsigned i;
 
     for (i = 0; i < conn->num_paths; i++) {
-        slot = &conn->paths[i];
-        if (slot->going_home != VMP_CTL_HOME_REST) {
+        if (conn->paths[i].going_home != VMP_CTL_HOME_REST) {
             return 0;
         }
-
-        num += (slot->path != NULL) && slot->path->is_proved &&
-               (slot->path->state == VMP_CTL_PATH_STATE_UP);
     }
 
-    return conn->is_leader && (num > 1) &&
+    return conn->is_leader && (vmp_ctl_path_num_carrying(conn) > 1) &&
            (conn->has_user || !conn->peer_is_idle);
 }
 

@@ -501,6 +501,9 @@ void vmp_ctl_conn_kick(vmp_ctl_conn_t *conn, uint64_t now);
 
 int vmp_ctl_path_any_up(const vmp_ctl_conn_t *conn);
 
+/** Of those that are up: how many are known to carry. vmp_ctl_qp.c */
+unsigned vmp_ctl_path_num_carrying(const vmp_ctl_conn_t *conn);
+
 /** Whether a path is on its way, or should be. */
 int vmp_ctl_path_is_waited(const vmp_ctl_conn_t *conn);
 

@@ -150,32 +150,31 @@ static void path_destroy(vmp_ctl_path_t *path)
     free(path);
 }
 
-/* Whether another path of its connection carries */
-static int has_other(const vmp_ctl_path_t *path)
+unsigned vmp_ctl_path_num_carrying(const vmp_ctl_conn_t *conn)
 {
-    const vmp_ctl_conn_t *conn = path->conn;
-    const vmp_ctl_path_t *other;
+    const vmp_ctl_path_t *path;
+    unsigned num = 0;
     unsigned i;
 
     for (i = 0; i < conn->num_paths; i++) {
-        other = conn->paths[i].path;
-        if ((other != NULL) && (other != path) && other->is_proved &&
-            (other->state == VMP_CTL_PATH_STATE_UP)) {
-            return 1;
-        }
+        path = conn->paths[i].path;
+        num += (path != NULL) && path->is_proved &&
+               (path->state == VMP_CTL_PATH_STATE_UP);
     }
 
-    return 0;
+    return num;
 }
 
-/* Who fails again and again is repaired ever more rarely */
+/* Who fails again and again is repaired ever more rarely. Its slot has given it
+ * up, so it does not count as carrying any more. */
 static void set_backoff(const vmp_ctl_path_t *path, uint64_t now)
 {
     vmp_ctl_path_slot_t *slot = &path->conn->paths[path->index];
     uint32_t max_ms           = VMP_CTL_REPAIR_MAX / VMP_CTL_MSEC;
 
     if ((path->conn->has_user || !path->conn->peer_is_idle) &&
-        (slot->tries < LAST_TRIES) && !has_other(path)) {
+        (slot->tries < LAST_TRIES) &&
+        (vmp_ctl_path_num_carrying(path->conn) == 0)) {
         /* somebody may wait, and each try is another way */
         max_ms = VMP_CTL_REPAIR_LAST / VMP_CTL_MSEC;
     }

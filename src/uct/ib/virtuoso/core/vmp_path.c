@@ -313,8 +313,8 @@ void vmp_path_force(vmp_path_t *path)
         ((path->head - path->tail) >= (path->limit + 2))) {
         /* READs are signalled, and so much else is posted that signalled WRs are
          * among it: try again when they complete. The CQ is shared: they may be
-         * of any path. A READ that the device repeats behind a write without
-         * length is refused by soft-RoCE, see docs/protocol.md. */
+         * of any path. Soft-RoCE seems to refuse a READ that is repeated behind
+         * a write without length, see docs/protocol.md. */
         vmp_list_add_once(&path->rail->forcing, &path->forcing);
         return;
     }

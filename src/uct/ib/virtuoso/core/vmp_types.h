@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 
@@ -80,6 +81,14 @@ typedef struct vmp_rail_addr {
     uint8_t  is_roce;
     uint8_t  mtu;                   /**< enum ibv_mtu of the port, 1..5 */
 } vmp_rail_addr_t;
+
+/** A RoCE GID made of an IPv4 address: ::ffff:a.b.c.d */
+static inline int vmp_gid_is_ipv4(const uint8_t *gid)
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(gid, prefix, sizeof(prefix)) == 0;
+}
 
 
 /** An interface's address: what a peer needs to send it a CONNECT. It is the

@@ -20,13 +20,6 @@
 #define UCT_VMP_IB_SUBNET_LEN 8 /* bytes of a GID that name the subnet */
 
 
-static int uct_vmp_gid_is_ipv4(const vmp_rail_addr_t *rail)
-{
-    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
-
-    return memcmp(rail->gid, prefix, sizeof(prefix)) == 0;
-}
-
 int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                             const uct_device_addr_t *device_addr,
                             const uct_iface_addr_t *iface_addr, char *reason,
@@ -46,7 +39,7 @@ int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                memcmp(rail.gid, own_rail->gid, UCT_VMP_IB_SUBNET_LEN)) {
         text = "the InfiniBand subnets differ";
     } else if (rail.is_roce &&
-               (uct_vmp_gid_is_ipv4(&rail) != uct_vmp_gid_is_ipv4(own_rail))) {
+               (vmp_gid_is_ipv4(rail.gid) != vmp_gid_is_ipv4(own_rail->gid))) {
         text = "one side has an IPv4 address and the other an IPv6 one; see "
                "UCX_VMP_GID_INDEX";
     } else if ((iface_addr != NULL) &&

@@ -20,14 +20,6 @@
 #define VMP_VERBS_MAX_GID_INDEX  255
 
 
-static int vmp_verbs_gid_is_ipv4(const union ibv_gid *gid)
-{
-    static const uint8_t prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff,
-                                        0xff };
-
-    return memcmp(gid->raw, prefix, sizeof(prefix)) == 0;
-}
-
 static int vmp_verbs_gid_is_link_local(const union ibv_gid *gid)
 {
     return (gid->raw[0] == 0xfe) && ((gid->raw[1] & 0xc0) == 0x80);
@@ -50,7 +42,7 @@ static const char *vmp_verbs_gid_type_str(uint32_t type)
 static int vmp_verbs_gid_rank(const struct ibv_gid_entry *entry)
 {
     if (entry->gid_type == IBV_GID_TYPE_ROCE_V2) {
-        if (vmp_verbs_gid_is_ipv4(&entry->gid)) {
+        if (vmp_gid_is_ipv4(entry->gid.raw)) {
             return 4;
         }
         return vmp_verbs_gid_is_link_local(&entry->gid) ? 2 : 3;
@@ -187,8 +179,7 @@ static int vmp_verbs_gid_is_like(const struct ibv_gid_entry *entry,
     return (entry->port_num == rail->port_num) &&
            (entry->gid_index <= VMP_VERBS_MAX_GID_INDEX) &&
            (entry->gid_type == rail->gid_type) &&
-           (vmp_verbs_gid_is_ipv4(&entry->gid) ==
-            vmp_verbs_gid_is_ipv4(&gid)) &&
+           (vmp_gid_is_ipv4(entry->gid.raw) == vmp_gid_is_ipv4(gid.raw)) &&
            (vmp_verbs_gid_is_link_local(&entry->gid) ==
             vmp_verbs_gid_is_link_local(&gid));
 }
