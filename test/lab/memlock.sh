@@ -81,8 +81,8 @@ test_info()
 
     who "$name" "$limit"
     # UCX's own transports may end it, and with 64 KiB its UD tries for ever
-    on a 40 "${AS[@]}" UCX_MODULES=^ib,mlx5,rdmacm vmprun ucx_info -d >"$OUT/info" 2>&1 ||
-        ret=$?
+    on a 40 "${AS[@]}" UCX_MODULES=^ib,mlx5,rdmacm vmprun ucx_info -d \
+        >"$OUT/info" 2>&1 || ret=$?
     if [ "$limit" = $KIB_64 ]; then
         ! grep -q 'Transport: vmp' "$OUT/info" ||
             problem "$what: vmp is listed"
