@@ -230,9 +230,16 @@ for host in a b; do
 done
 counters_reset
 run_rows b "" &
-pid=$!
-run_rows a b || problem "the loop on host a does not end well"
-wait $pid || problem "the loop on host b does not end well"
+pids=($!)
+run_rows a b &
+pids+=($!)
+# If one of the hosts is gone each row of the other one would wait for it
+for i in 1 2; do
+    wait -n "${pids[@]}" || {
+        problem "a host's loop does not end well"
+        kill -TERM "${pids[@]}" 2>/dev/null || true
+    }
+done
 payload_out=0 payload_in=0 good=0
 mapfile -t rows < <(sed -n 's/^ROW=\([0-9]*\).*/\1/p' "$OUT/rows.a")
 for row in "${rows[@]}"; do
