@@ -5,7 +5,6 @@
  */
 
 #include "oracle.h"
-#include "../common/vmp_content.h"
 
 #include "core/vmp_frame.h"
 #include "port/sim/sim.h"
@@ -18,7 +17,6 @@
  * messages have arrived there, so that a flush can be judged exactly; and that
  * no byte of a put is written twice, or after its put was complete.
  */
-#define EXEC_MIN  8                     /* bytes that tell whose they are */
 
 
 /** Messages of one connection that have arrived at an interface */
@@ -108,39 +106,56 @@ static void exec_send(inst_t *inst, const sim_exec_t *exec)
 
 /* Puts --------------------------------------------------------------------- */
 
-/* The put that says these bytes at this place. Few bytes are not enough to tell
- * puts to one place from each other, but mostly there is but one. */
-static op_t *find_put(const region_t *region, uint32_t begin, uint32_t length)
+static int is_put(const op_t *op)
 {
-    uint32_t num = (length < EXEC_MIN) ? length : EXEC_MIN;
-    op_t *found  = NULL;
-    uint8_t byte;
+    return (op->type >= ACT_PUT_SHORT) && (op->type <= ACT_PUT_ZCOPY) &&
+           (op->length > 0);
+}
+
+/* Whether it has its bytes there */
+static int is_from(const op_t *op, uint64_t local)
+{
+    return is_put(op) && (local >= op->local) &&
+           (local < (op->local + op->length));
+}
+
+static inst_t *find_inst(const vmp_port_t *port)
+{
+    inst_t *inst;
+
+    for (inst = world.insts; (inst != NULL) && ((inst->iface == NULL) ||
+                                                (inst->iface->port != port));
+         inst = inst->next);
+    return inst;
+}
+
+/* A put is known by the memory that it is posted from, at first and when it is
+ * done again: by that which the core copied it to in the call, or else by that
+ * of its user. Who had the same memory last is meant. */
+void *exec_written(void *arg, vmp_port_t *port, const vmp_sge_t *sge,
+                   uint64_t remote_addr)
+{
+    const inst_t *inst = find_inst(port);
+    op_t *op           = world.calling;
     uint32_t i;
-    op_t *op;
 
-    for (i = region->num_puts; i > 0; --i) {
-        op = region->puts[i - 1];
-        if ((op->offset > begin) ||
-            ((begin + length) > (op->offset + op->length))) {
-            continue;
-        }
+    (void)arg;
+    if ((op != NULL) && is_put(op) && (op->buf == NULL) &&
+        (remote_addr == ((uintptr_t)op->region->data + op->offset))) {
+        op->local = sge->addr;
+    }
 
-        if ((num < EXEC_MIN) && (found != NULL)) {
-            return NULL;
-        }
+    if ((op != NULL) && is_from(op, sge->addr)) {
+        return op;
+    }
 
-        if (vmp_content_check(region->data + begin, num, op->key,
-                              begin - op->offset, &byte) == VMP_CONTENT_OK) {
-            found = op;
-            if (num == EXEC_MIN) {
-                break;
-            }
-        } else if (num < EXEC_MIN) {
-            return NULL;
+    for (i = (inst == NULL) ? 0 : inst->num_ops; i > 0; --i) {
+        if (is_from(inst->ops[i - 1], sge->addr)) {
+            return inst->ops[i - 1];
         }
     }
 
-    return found;
+    return NULL;
 }
 
 /* Devices that do not know the PSN of a dead QP: puts are at-least-once (R7) */
@@ -185,11 +200,14 @@ static void exec_write(const region_t *region, const sim_exec_t *exec)
         return;
     }
 
-    op = find_put(region, begin, exec->length);
-    if (op == NULL) {
-        return;
-    }
-
+    op = exec->owner;
+    oracle_check((op != NULL) && (op->region == region) &&
+                 (begin >= op->offset) &&
+                 ((begin + exec->length) <= (op->offset + op->length)),
+                 "ghost", "bytes %lu to %lu of host %u's memory are written by "
+                 "what is not %s", (unsigned long)begin,
+                 (unsigned long)begin + exec->length, region->host->index,
+                 (op == NULL) ? "a put" : op_str(op));
     begin -= op->offset;
     oracle_check(op->completed == 0, "ghost", "bytes %lu to %lu of %s are "
                  "written when it is complete", (unsigned long)begin,
@@ -202,15 +220,9 @@ static void exec_write(const region_t *region, const sim_exec_t *exec)
 
 void exec_observe(void *arg, const sim_exec_t *exec)
 {
-    inst_t *inst;
+    inst_t *inst = find_inst(exec->at);
 
     (void)arg;
-    for (inst = world.insts; inst != NULL; inst = inst->next) {
-        if ((inst->iface != NULL) && (inst->iface->port == exec->at)) {
-            break;
-        }
-    }
-
     if (inst == NULL) {
         return;
     }

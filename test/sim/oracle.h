@@ -103,6 +103,10 @@ void shadow_check_region(const region_t *region);
 struct sim_exec;
 void exec_observe(void *arg, const struct sim_exec *exec);
 
+/** sim_conf_t.written: whose put it is. */
+void *exec_written(void *arg, vmp_port_t *port, const vmp_sge_t *sge,
+                   uint64_t remote_addr);
+
 /** A message is at the NIC of its target: it was acknowledged. */
 void exec_check_arrived(const op_t *am, const char *rule);
 

@@ -272,6 +272,7 @@ static vmp_status_t post_zcopy(op_t *op)
     vmp_status_t status;
 
     op->buf      = buf_new(op->ep->inst->host, op->length);
+    op->local    = (uintptr_t)op->buf->data;
     op->is_async = (comp != NULL);
     status       = (op->type == ACT_AM_ZCOPY) ? post_am_zcopy(op, comp) :
                                                 post_rma_zcopy(op, comp);
@@ -364,7 +365,9 @@ vmp_status_t post_op(op_t *op)
     op->epoch       = ep->epoch;
     op->key         = ((uint64_t)op->id + 1) << 40;
     op->posted      = ++world.stamp;
+    world.calling   = op;
     status          = post_call(op);
+    world.calling   = NULL;
     if (status < 0) {
         op->is_async = 0;
         oracle_check(ep->ep.conn->tx_sn == sn, "sn", "%s was refused, but used "

@@ -86,6 +86,7 @@ static void world_begin(const program_t *prog)
     conf.max_sge       = prog->max_sge;
     conf.max_rd_atomic = prog->params.port.max_rd_atomic;
     conf.executed      = exec_observe;
+    conf.written       = exec_written;
     conf.failed        = pair_qp_failed;
     conf.qpn_recycle   = prog->is_faulty;
     conf.burst         = prog->burst;

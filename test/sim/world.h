@@ -79,6 +79,7 @@ struct op {
     uint32_t   offset;                  /* In the region */
     region_t   *region;
     uint64_t   key;                     /* Contents */
+    uint64_t   local;                   /* Put: where the core posts it from */
     uint64_t   posted;                  /* world_stamp */
     uint64_t   completed;               /* Same; 0: not */
     uint32_t   peer_conn;               /* AM: as its frame names it */
@@ -251,6 +252,7 @@ typedef struct world {
     unsigned        max_ops;
     unsigned        next_act;
     unsigned        next_fault;
+    op_t            *calling;           /* Being given to the core */
     pair_t          *pairs;
     uint64_t        pace;               /* ns that an operation may stand still
                                            while some path carries */

@@ -108,6 +108,7 @@ typedef struct sim_exec {
     uint32_t        offset;         /**< Of these in the message */
     uint32_t        total;          /**< Bytes of the message */
     uint64_t        wr_id;          /**< Of the requester; READ: 0 */
+    void            *owner;         /**< WRITE: conf.written said so */
     int             is_ghost;       /**< The requester's QP was in ERR */
 } sim_exec_t;
 
@@ -235,6 +236,12 @@ typedef struct sim_conf {
      *  packets; may be NULL. (*) */
     void       (*executed)(void *arg, const sim_exec_t *exec);
     void       *executed_arg;
+
+    /** Called when a write is posted, whether or not the device takes it; may
+     *  be NULL. What it returns is sim_exec_t.owner of what is executed. (*) */
+    void       *(*written)(void *arg, vmp_port_t *port, const vmp_sge_t *sge,
+                           uint64_t remote_addr);
+    void       *written_arg;
 
     /** Called when a QP fails by itself, before its oldest request ends with
      *  `status`; may be NULL. (*) */

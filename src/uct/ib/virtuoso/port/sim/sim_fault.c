@@ -201,6 +201,7 @@ void sim_executed(const vmp_port_qp_t *qp, const sim_pkt_t *pkt,
         .offset   = (pkt->index + skip) * pkt->mtu,
         .total    = pkt->length,
         .wr_id    = (pkt->wr != NULL) ? pkt->wr->wr_id : 0,
+        .owner    = (pkt->wr != NULL) ? pkt->wr->owner : NULL,
         .is_ghost = (src->pub.state != SIM_QP_RTS)
     };
     sim_conf.executed(sim_conf.executed_arg, &exec);

@@ -316,6 +316,7 @@ sim_link_t *sim_ud_link(const vmp_port_t *port, const sim_rail_t *rail,
 struct sim_wr {
     sim_wr_t  *next;
     uint64_t  wr_id;
+    void      *owner;               /* conf.written */
     uint64_t  remote_addr;
     uint32_t  rkey;
     uint32_t  length;

@@ -189,10 +189,22 @@ static int sim_post_data(vmp_port_qp_t *qp, sim_wr_t *wr)
     return 0;
 }
 
+static void *sim_post_owner(const vmp_port_qp_t *qp, sim_op_t op,
+                            const vmp_sge_t *sge, unsigned num_sge,
+                            uint64_t remote_addr)
+{
+    if ((op != SIM_WRITE) || (num_sge == 0) || (sim_conf.written == NULL)) {
+        return NULL;
+    }
+
+    return sim_conf.written(sim_conf.written_arg, qp->port, sge, remote_addr);
+}
+
 static int sim_post(vmp_port_qp_t *qp, sim_op_t op, uint64_t wr_id,
                     unsigned flags, const vmp_sge_t *sge, unsigned num_sge,
                     uint64_t remote_addr, uint32_t rkey)
 {
+    void *owner = sim_post_owner(qp, op, sge, num_sge, remote_addr);
     sim_wr_t *wr;
     unsigned i;
     int ret;
@@ -203,6 +215,7 @@ static int sim_post(vmp_port_qp_t *qp, sim_op_t op, uint64_t wr_id,
 
     wr              = sim_wr_new();
     wr->op          = op;
+    wr->owner       = owner;
     wr->wr_id       = wr_id;
     wr->flags       = flags;
     wr->num_sge     = num_sge;
