@@ -80,6 +80,7 @@ static int accident_on_link(sim_link_t *link, unsigned index,
     switch (fault->kind) {
     case FAULT_UNPLUG:
     case FAULT_EARLY:
+    case FAULT_GONE:
         return (sim_now() >= begin) && (sim_now() < (begin + fault->size));
     case FAULT_CUT:
     case FAULT_ONE_WAY:
@@ -508,7 +509,7 @@ static void accident_restart(const accident_t *accident, host_t *host)
 
     if ((host->inst != NULL) && (host->inst == accident->inst)) {
         trace("h%u starts again", host->index);
-        pair_check_told(host->inst);
+        told_check_own(host->inst);
         host_end(host);
         found_check(host);
     }
@@ -521,6 +522,10 @@ static void accident_over(accident_t *accident)
 
     if (effect_witness(&accident->fault) > accident->witness) {
         effect_took(&accident->fault);
+    }
+
+    if (fault_is_outage(kind)) {
+        told_over();
     }
 
     accident_say(accident, 1);

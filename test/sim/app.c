@@ -31,6 +31,7 @@ static op_t *op_new(user_ep_t *ep, act_type_t type)
     op->id                     = world.num_ops;
     op->ep                     = ep;
     op->type                   = type;
+    op->since                  = world_now();
     world.ops[world.num_ops++] = op;
     return op;
 }

@@ -19,7 +19,8 @@
  * one kind of them */
 #define BIT(_kind)      (1ull << FAULT_##_kind)
 #define EFFECT_CUTS     (BIT(CUT) | BIT(ONE_WAY) | BIT(FLAP) | BIT(BLACKOUT) | \
-                         BIT(OUTAGE) | BIT(UNPLUG) | BIT(EARLY) | BIT(DEVICE))
+                         BIT(OUTAGE) | BIT(UNPLUG) | BIT(EARLY) | \
+                         BIT(GONE) | BIT(DEVICE))
 #define EFFECT_LOSSES   (BIT(LOSS) | BIT(CTL_LOSS) | BIT(CTL_HOLE))
 #define EFFECT_REFUSALS (BIT(NO_QP) | BIT(NO_CONNECT) | BIT(NO_POST) | \
                          BIT(DEVICE))
@@ -41,6 +42,7 @@ static uint64_t link_witness(fault_kind_t kind, const sim_link_t *link)
     case FAULT_OUTAGE:
     case FAULT_UNPLUG:
     case FAULT_EARLY:
+    case FAULT_GONE:
         return link->dropped_cut;
     case FAULT_LOSS:
         return link->dropped_loss;

@@ -18,6 +18,8 @@
 #define SIZE_MIN     100000u            /* ns */
 #define SIZE_MAX_NS  1000000000u
 #define OUTAGE_MIN   (12 * SEC)         /* peer timeout, and RC's retries */
+#define GONE_MORE    (14 * SEC)         /* who tries without waiting is told
+                                           late, see told.c */
 #define LONG_MIN     (9 * SEC)          /* peer timeout */
 
 /* What a kind is about */
@@ -85,7 +87,8 @@ static const struct {
     [FAULT_SILENT]      = {"silent-address", OF_HOST | IS_MOMENT, NULL, 0, 0},
     [FAULT_DEVICE]      = {"device-fail", OF_HOST, "us", 0, 200000},
     [FAULT_CQ]          = {"cq-fail", OF_HOST, NULL, 0, 0},
-    [FAULT_KILL]        = {"kill", OF_HOST, NULL, 0, 0}
+    [FAULT_KILL]        = {"kill", OF_HOST, NULL, 0, 0},
+    [FAULT_GONE]        = {"gone", OF_HOST, NULL, 0, 0}
 };
 
 static const char *const statuses[] = {
@@ -118,7 +121,13 @@ int fault_may_be_one_way(fault_kind_t kind)
 
 int fault_is_unplug(fault_kind_t kind)
 {
-    return (kind == FAULT_UNPLUG) || (kind == FAULT_EARLY);
+    return (kind == FAULT_UNPLUG) || (kind == FAULT_EARLY) ||
+           (kind == FAULT_GONE);
+}
+
+int fault_is_outage(fault_kind_t kind)
+{
+    return (kind == FAULT_OUTAGE) || (kind == FAULT_GONE);
 }
 
 uint64_t fault_end(const fault_t *fault)
@@ -198,8 +207,10 @@ void fault_random(fault_t *fault, fault_kind_t kind, uint64_t begin,
     *fault = (fault_t){.kind = kind, .host = rnd(num_hosts)};
     /* most of it happens while there is traffic */
     fault->time = begin + between(1000, rnd(4) ? 20000000 : 1200000000, rnd);
-    if ((kind == FAULT_OUTAGE) ||
-        (is_alone && is_device(kind) && (rnd(3) == 0))) {
+    if (kind == FAULT_GONE) {
+        fault->size = OUTAGE_MIN + (rnd(GONE_MORE / USEC) * USEC);
+    } else if ((kind == FAULT_OUTAGE) ||
+               (is_alone && is_device(kind) && (rnd(3) == 0))) {
         fault->size = OUTAGE_MIN + rnd(2 * SEC);
     } else if (is_alone && may_be_long(kind) && (rnd(3) == 0)) {
         fault->size = LONG_MIN + rnd(2 * SEC);

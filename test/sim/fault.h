@@ -80,6 +80,7 @@ typedef enum fault_kind {
                                            process starts anew */
     FAULT_CQ,                           /* its CQs do, control goes on */
     FAULT_KILL,                         /* killed; restarts after that time */
+    FAULT_GONE,                         /* all links, until peers are lost */
     FAULT_LAST
 } fault_kind_t;
 
@@ -107,6 +108,9 @@ int fault_may_be_one_way(fault_kind_t kind);
 
 /** All links of a host are cut. */
 int fault_is_unplug(fault_kind_t kind);
+
+/** For so long that who waits for the other side loses it (R5). */
+int fault_is_outage(fault_kind_t kind);
 
 /** What devices do with QPs that die. */
 int fault_is_of_dying(fault_kind_t kind);

@@ -13,6 +13,7 @@
 /* The accidents of a random program */
 #define FAULTS_LONG_RNR  20             /* 10 ms */
 #define FAULTS_TRIES     10
+#define FAULTS_GONE      25             /* percent, among other accidents */
 
 
 static rnd_t    *faults_rnd;
@@ -122,8 +123,13 @@ static unsigned make_kind(const program_t *prog, unsigned one)
         return make_killer();
     }
 
-    /* it excuses too much */
-    return ((kind == FAULT_OUTAGE) && (one == 0)) ? FAULT_BLACKOUT : kind;
+    if (one > 0) {
+        return kind;
+    }
+
+    /* these excuse too much */
+    return (kind == FAULT_OUTAGE) ? FAULT_BLACKOUT :
+           ((kind == FAULT_GONE) && !chance(FAULTS_GONE)) ? FAULT_UNPLUG : kind;
 }
 
 static fault_t *make_fault(program_t *prog, unsigned kind, int is_alone)

@@ -24,7 +24,6 @@
 #define PAIR_DEATHS      6
 
 #define BIT(_kind)       (1ull << FAULT_##_kind)
-#define PAIR_NO_CPU      (BIT(STALL) | BIT(HELPER) | BIT(FREEZE))
 
 /* ns, see pair_bound() */
 #define MSEC          1000000ull
@@ -37,7 +36,6 @@
                                            500 ms, of both sides one after the
                                            other */
 #define PAIR_IDLE     (1000 * MSEC)     /* between probes */
-#define PAIR_TOLD     (100 * MSEC)      /* until who can find out does */
 #define PAIR_UD_LOSS  (400 * MSEC)      /* control's, by chance alone: a few */
 
 
@@ -113,6 +111,7 @@ static uint64_t bad_time(const fault_t *fault)
     case FAULT_CQ:
     case FAULT_BLACKOUT:
     case FAULT_OUTAGE:
+    case FAULT_GONE:
     case FAULT_CTL_LOSS:
     case FAULT_CTL_HOLE:
     case FAULT_RNR:
@@ -130,6 +129,7 @@ static void pair_accident_one(pair_t *pair, const fault_t *fault)
 {
     uint64_t bad = world_now() + bad_time(fault);
 
+    told_accident(pair, fault);
     pair->happened  |= 1ull << fault->kind;
     pair->num_deaths += (fault->kind >= FAULT_BREAK) &&
                         (fault->kind <= FAULT_STUCK) &&
@@ -138,6 +138,8 @@ static void pair_accident_one(pair_t *pair, const fault_t *fault)
     pair->good_since = (bad > world_now()) ? 0 : pair->good_since;
     switch (fault->kind) {
     case FAULT_OUTAGE:
+    case FAULT_GONE:
+        break;                          /* see told.c */
     case FAULT_STUCK:
         pair->may_fail = 1;
         break;
@@ -266,7 +268,8 @@ int pair_may_fail(const user_ep_t *ep)
         ep->inst->is_closed || ep->inst->is_broken ||
         (ep->target->is_broken & BROKEN_CQ) ||
         (pair->may_not_begin && !ep->was_up) ||
-        (ep->blame >= PAIR_OWN_LOCAL) || pair_is_lost_with_other(ep)) {
+        (ep->blame >= PAIR_OWN_LOCAL) || told_is_due(ep) ||
+        pair_is_lost_with_other(ep)) {
         return 1;
     }
 
@@ -422,52 +425,7 @@ void pairs_healed(void)
         world.pairs[i].may_fail      = (world.pairs[i].happened >>
                                         FAULT_STUCK) & 1;
         world.pairs[i].may_not_begin = 0;
-    }
-}
-
-
-static int ep_has_work(const user_ep_t *ep)
-{
-    const inst_t *inst = ep->inst;
-    uint32_t i;
-
-    for (i = 0; i < inst->num_ops; ++i) {
-        if ((inst->ops[i]->ep == ep) && inst->ops[i]->is_async &&
-            (inst->ops[i]->state == OP_POSTED)) {
-            return 1;
-        }
-    }
-
-    return ep->queue != NULL;
-}
-
-void pair_check_told(const inst_t *inst)
-{
-    unsigned host     = inst->host->index;
-    uint64_t timeout  = world.prog->params.peer_timeout_ns;
-    const user_ep_t *ep;
-    uint64_t bound;
-    unsigned i;
-
-    if (pair_of(host, host)->happened & PAIR_NO_CPU) {
-        return;
-    }
-
-    for (i = 0; i < WORLD_SLOTS; ++i) {
-        ep = inst->host->slots[i];
-        if ((ep == NULL) || !ep->is_open || ep->is_failed ||
-            !ep_has_work(ep)) {
-            continue;
-        }
-
-        /* who begins on it is as one whose peer is not there */
-        bound = (ep->opened <= inst->broken) ? inst->broken + PAIR_TOLD :
-                ep->opened + timeout + PAIR_CONTROL;
-        oracle_check((sim_now() <= bound) ||
-                     pair_excuses(pair_of_ep(ep), "failure"),
-                     "failure", "%s is not told that its "
-                     "device failed %lu ms ago", ep_str(ep), (unsigned long)
-                     ((sim_now() - inst->broken) / MSEC));
+        world.pairs[i].gone_since    = 0;
     }
 }
 
@@ -489,7 +447,7 @@ void pair_check_told(const inst_t *inst)
                        BIT(DELAY) | BIT(LOSS) | BIT(TWICE) | BIT(LATE) | \
                        BIT(BLACKOUT) | BIT(OUTAGE) | BIT(UNPLUG) | \
                        BIT(EARLY) | BIT(ADDRESS) | BIT(SILENT) | BIT(DEVICE) | \
-                       BIT(CQ) | BIT(KILL))
+                       BIT(CQ) | BIT(KILL) | BIT(GONE))
 #define PAIR_OF_CTL   (PAIR_OF_LINKS | BIT(CTL_LOSS) | BIT(CTL_LATE) | \
                        BIT(CTL_HOLE) | BIT(HELPER) | BIT(FREEZE) | \
                        BIT(NO_QP) | BIT(NO_CONNECT))
@@ -559,7 +517,8 @@ uint64_t pair_bound(const pair_t *pair)
     bound += (happened & PAIR_OF_MAKE) ? PAIR_REPAIR : backoff(pair);
     bound += (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
     /* who waits for credit asks its path now and then */
-    bound += ((happened & BIT(OUTAGE)) || pair->is_cut_off) ? PAIR_IDLE : 0;
+    bound += ((happened & (BIT(OUTAGE) | BIT(GONE))) || pair->is_cut_off) ?
+             PAIR_IDLE : 0;
     bound += 2 * pair->backlog;
     bound += pair_blind_time(index / world.prog->num_hosts);
     bound += pair_blind_time(index % world.prog->num_hosts);

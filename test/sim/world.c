@@ -269,6 +269,7 @@ static void host_poll(host_t *host)
         inst_ask_credit(inst);
     }
 
+    told_look(inst);
     count = vmp_iface_progress(inst->iface);
     inspect_inst(inst);
     spoil_look(inst);

@@ -72,7 +72,7 @@ struct op {
                                            there to be told */
     buf_t      *orphan;                 /* Its buffer if its endpoint is gone, */
     uint64_t   orphan_path;             /* and where it went last before that */
-    uint64_t   since;                   /* ns: accepted */
+    uint64_t   since;                   /* ns: accepted, or wanted */
     uint32_t   length;                  /* Bytes */
     uint32_t   seq;                     /* AM: among those of the endpoint */
     uint32_t   epoch;                   /* Fences before it, on the endpoint */
@@ -225,6 +225,11 @@ struct pair {
     uint64_t good_since;                /* ns: a path carries all the time, and
                                            so does control; 0: not now */
     uint64_t backlog;                   /* ns: of the links, at the end */
+    uint64_t hurt_since;                /* ns: not a time since then in which
+                                           all had recovered, */
+    uint64_t hurt_until;                /* ns: of accidents until now */
+    uint64_t gone_since;                /* ns: the last OUTAGE, GONE; 0: none */
+    uint64_t gone_until;
     uint8_t  num_deaths;                /* Accidents that kill a QP */
     uint8_t  had_ep;
     uint8_t  has_closed;                /* An interface, in good order */
@@ -396,12 +401,28 @@ void pairs_closed(unsigned host);
 /** Nothing that befell them is a reason to lose endpoints any more. */
 void pairs_healed(void);
 
-/** A host's device has failed, for as long as can be: who has work must have
- *  been told. */
-void pair_check_told(const inst_t *inst);
-
 /** How long it takes after the last accident, at most, ns. */
 uint64_t pair_bound(const pair_t *pair);
+
+
+/* told.c: when who has lost somebody must be told, and may */
+
+/** An accident of a pair begins. */
+void told_accident(pair_t *pair, const fault_t *fault);
+
+/** R5: whether an endpoint may be lost, since its peer was away for so long. */
+int told_is_due(const user_ep_t *ep);
+
+/** Before an interface makes progress: whose peer is away for too long by now
+ *  has been told. */
+void told_look(const inst_t *inst);
+
+/** The same of all, before somebody comes back. */
+void told_over(void);
+
+/** A host's device has failed, for as long as can be: who has work must have
+ *  been told. */
+void told_check_own(const inst_t *inst);
 
 
 /* found.c: whether hosts that move are found again */
