@@ -30,7 +30,7 @@ broken=3                # exit code: a rule was broken
 aborted=134             # of a unit test that fails
 
 # Rules of which no mutation is known that breaks them before another one
-excused=(lost memory cancel buffer pace wakeup hang)
+excused=(lost memory cancel buffer pace wakeup)
 replayed=" credit-ignored fault-twice "
 
 . "$src/test/sim/lib_replay.sh"
