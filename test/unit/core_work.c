@@ -63,6 +63,23 @@ void work_start(work_t *work, stream_t *stream)
     VMP_CHECK(vmp_ep_flush(&stream->ep, 0, &work->flushed) == VMP_INPROGRESS);
 }
 
+int work_put(work_t *work, stream_t *stream, comp_t *comp)
+{
+    vmp_iov_t iov = {work->local.data, 100, &work->local.mem};
+
+    return vmp_ep_put_zcopy(&stream->ep, &iov, 1, (uintptr_t)work->remote.data,
+                            &work->remote.rkey, comp) == VMP_INPROGRESS;
+}
+
+void work_put_refused(work_t *work, stream_t *stream, comp_t *comp)
+{
+    const vmp_rkey_t key = work->remote.rkey;
+
+    work->remote.rkey.key[0] ^= 0x5a5a;
+    VMP_CHECK(work_put(work, stream, comp));
+    work->remote.rkey = key;
+}
+
 void work_check_failed(work_t *work, vmp_status_t status)
 {
     unsigned failed = 0;

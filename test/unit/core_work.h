@@ -33,6 +33,12 @@ void work_start(work_t *work, stream_t *stream);
 /** Each ended once, and some of them badly. */
 void work_check_failed(work_t *work, vmp_status_t status);
 
+/** Start a put of 100 bytes. Returns whether it is on its way. */
+int work_put(work_t *work, stream_t *stream, comp_t *comp);
+
+/** Start a put that the peer's device refuses, for its key. */
+void work_put_refused(work_t *work, stream_t *stream, comp_t *comp);
+
 /** A node has nothing left to do. */
 void work_check_idle(const node_t *node);
 
