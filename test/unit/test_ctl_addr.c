@@ -334,6 +334,30 @@ static void test_old_word(void)
     world_cleanup();
 }
 
+/* What a peer says of where it was comes after an endpoint was made with where
+ * it is: it is still tried there, as it could not find us if we moved, too */
+static void test_old_news(void)
+{
+    begin(10);
+    world.loss = 1000;
+    world.tap  = tap_connect;
+    node_move(0, 1);
+    world_run(1000);
+    world.tap = NULL;
+    node_move(0, 0);
+    app_connect(1, 0);
+    world_run(1000);
+    world_inject(1, first, first_len);
+    world_run(1000);
+    VMP_CHECK(conn_of(1)->has_hint);
+    node_move(1, 1);
+    world_run(100 * MSEC);
+    world.loss = 0;
+    check_repair(1);
+    VMP_CHECK(!conn_of(1)->has_hint);
+    world_cleanup();
+}
+
 int main(void)
 {
     unsigned i;
@@ -357,6 +381,7 @@ int main(void)
     test_last_word(0);
     test_last_word(1);
     test_old_word();
+    test_old_news();
     test_others();
 
     printf("test_ctl_addr: ok\n");

@@ -140,6 +140,7 @@ void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
     conn->addr_gen = msg->addr_gen;
     vmp_port_ctl_forget(conn->ctl->params.port, 0, &conn->rail);
     conn->rail     = msg->rail;
-    conn->has_hint = 0;
+    /* it may have moved again, unawares, before the application looked */
+    conn->has_hint = conn->has_hint && !is_same(&conn->hint, &msg->rail);
     vmp_info("vmp: %s is there now", vmp_ctl_conn_str(conn, str));
 }
