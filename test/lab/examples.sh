@@ -249,7 +249,7 @@ uct()
     [ "$tl" != tcp ] || device=eth0
     # It ends if one component of UCX cannot open a device, as 1.18's for mlx5
     # cannot open others; ucx_info and UCP go on
-    [ "$tl" != vmp ] || settings=(UCX_MODULES=^rocm,mad,mlx5)
+    [ "$tl" != vmp ] || settings=("UCX_MODULES=^rocm,mad,mlx5")
     command=(/tmp/uct_hello_world -t "$tl" -d "$device" "$2" -s "$size")
     duo "${command[@]}" -- "${command[@]}"
     both_end "$what" || return 0
