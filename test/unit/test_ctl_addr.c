@@ -275,6 +275,11 @@ static const vmp_ctl_conn_t *conn_of(unsigned n)
     return ctl->slots[app_slot(n, 1 - n)];
 }
 
+static int is_unsure(unsigned n)
+{
+    return vmp_ctl_addr_is_unsure(conn_of(n));
+}
+
 /* What the application says last counts, until the peer has shown where it is:
  * nobody goes on asking elsewhere */
 static void test_last_word(unsigned back)
@@ -295,22 +300,22 @@ static void test_last_word(unsigned back)
     app_connect(1, 0);
     world_run(1000);
     world.nodes[0].addr = addr;
-    VMP_CHECK(conn_of(1)->has_hint);
+    VMP_CHECK(is_unsure(1));
     if (back) {
         app_connect(1, 0);
         world_run(1000);
-        VMP_CHECK(!conn_of(1)->has_hint);
+        VMP_CHECK(!is_unsure(1));
     }
 
     world_inject(1, first, first_len);
     world_run(1000);
-    VMP_CHECK(!conn_of(1)->has_hint);
+    VMP_CHECK(!is_unsure(1));
     world.loss = 0;
     world_run(3 * SEC);
     app_check_pair(0, 1, 1);
     app_connect(1, 0);
     world_run(100 * MSEC);
-    VMP_CHECK(!conn_of(0)->has_hint && !conn_of(1)->has_hint);
+    VMP_CHECK(!is_unsure(0) && !is_unsure(1));
     world_cleanup();
 }
 
@@ -330,31 +335,59 @@ static void test_old_word(void)
     app_connect(0, 1);
     world_run(3 * SEC);
     app_check_pair(0, 1, 1);
-    VMP_CHECK(!conn_of(0)->has_hint && !conn_of(1)->has_hint);
+    VMP_CHECK(!is_unsure(0) && !is_unsure(1));
     world_cleanup();
 }
 
 /* What a peer says of where it was comes after an endpoint was made with where
- * it is: it is still tried there, as it could not find us if we moved, too */
-static void test_old_news(void)
+ * it is, a third place or the first one again: it is still tried there, as it
+ * could not find us if we moved, too */
+static void test_old_news(int is_first)
 {
+    vmp_rail_addr_t addr;
+
     begin(10);
+    addr       = world.nodes[0].addr;
     world.loss = 1000;
     world.tap  = tap_connect;
     node_move(0, 1);
     world_run(1000);
     world.tap = NULL;
-    node_move(0, 0);
+    if (is_first) {
+        world.nodes[0].addr = addr;
+    } else {
+        node_move(0, 0);
+    }
+
     app_connect(1, 0);
     world_run(1000);
     world_inject(1, first, first_len);
     world_run(1000);
-    VMP_CHECK(conn_of(1)->has_hint);
+    VMP_CHECK(is_unsure(1));
     node_move(1, 1);
     world_run(100 * MSEC);
     world.loss = 0;
     check_repair(1);
-    VMP_CHECK(!conn_of(1)->has_hint);
+    VMP_CHECK(!is_unsure(1));
+    world_cleanup();
+}
+
+/* A peer moves, and gives up a connection that the other side still has. It is
+ * asked where an endpoint is made to: what it says from there is its own word */
+static void test_gone_elsewhere(void)
+{
+    begin(11);
+    world.loss = 1000;
+    node_move(0, 1);
+    app_fail_path(0, app_slot(0, 1), 0);
+    app_cmd(0, app_slot(0, 1), VMP_CMD_NEED, 0);
+    world_run(2 * WORLD_TIMEOUT);
+    VMP_CHECK(world.nodes[0].num_failed == 1);
+    VMP_CHECK(world.nodes[1].num_failed == 0);
+    world.loss = 0;
+    app_connect(1, 0);
+    world_run(100 * MSEC);
+    VMP_CHECK(world.nodes[1].num_failed == 1);
     world_cleanup();
 }
 
@@ -381,7 +414,9 @@ int main(void)
     test_last_word(0);
     test_last_word(1);
     test_old_word();
-    test_old_news();
+    test_old_news(0);
+    test_old_news(1);
+    test_gone_elsewhere();
     test_others();
 
     printf("test_ctl_addr: ok\n");

@@ -145,6 +145,12 @@ static int is_from_peer(const vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
            (msg->src_incarn == conn->peer_incarn);
 }
 
+static int is_from(const vmp_rail_addr_t *rail, const vmp_ctl_msg_t *msg)
+{
+    return (rail->lid == msg->src_rail.lid) &&
+           (memcmp(rail->gid, msg->src_rail.gid, sizeof(rail->gid)) == 0);
+}
+
 /* STALE is also said by who has the number of a control QP of a peer that is
  * gone. Others, to whom a datagram went astray, know nothing of that peer. */
 static int is_from_peers_qp(const vmp_ctl_conn_t *conn,
@@ -152,11 +158,13 @@ static int is_from_peers_qp(const vmp_ctl_conn_t *conn,
 {
     unsigned i;
 
+    if (!is_from(&conn->rail, msg) &&
+        (!conn->has_hint || !is_from(&conn->hint, msg))) {
+        return 0;
+    }
+
     for (i = 0; i < conn->iface.num_ud; i++) {
-        if ((conn->iface.ud_qpn[i] == msg->src_qpn) &&
-            (conn->rail.lid == msg->src_rail.lid) &&
-            (memcmp(conn->rail.gid, msg->src_rail.gid,
-                    sizeof(conn->rail.gid)) == 0)) {
+        if (conn->iface.ud_qpn[i] == msg->src_qpn) {
             return 1;
         }
     }

@@ -95,23 +95,26 @@ void vmp_ctl_addr_refresh_now(vmp_ctl_t *ctl, unsigned rail)
     }
 }
 
-/* Both may be old, so it is asked at both */
+int vmp_ctl_addr_is_unsure(const vmp_ctl_conn_t *conn)
+{
+    return conn->has_hint && !is_same(&conn->hint, &conn->rail);
+}
+
+/* Both may be old, so it is asked at both. A word that says nothing new is kept
+ * as well: older news of the peer's may come later. */
 void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
 {
     if (conn->peer_id == conn->ctl->params.id) {
         return;
     }
 
-    if (is_same(rail, &conn->rail)) {
-        conn->has_hint = 0;     /* the last word counts */
-        return;
-    }
-
-    conn->hint      = *rail;
+    conn->hint      = *rail;    /* the last word counts */
     conn->hint_time = conn->ctl->now;
     conn->has_hint  = 1;
-    conn->asked_at  = 0;
-    vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+    if (vmp_ctl_addr_is_unsure(conn)) {
+        conn->asked_at = 0;
+        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
+    }
 }
 
 void vmp_ctl_addr_agree(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
@@ -119,14 +122,10 @@ void vmp_ctl_addr_agree(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
     vmp_rail_addr_t asked = conn->rail;
 
     conn->rail = *rail;
-    if (conn->has_hint) {       /* what the application said last */
-        conn->has_hint = !is_same(&conn->hint, rail);
-        return;
+    if (!conn->has_hint) {
+        conn->has_hint = conn->peer_id != conn->ctl->params.id;
+        conn->hint     = asked;
     }
-
-    conn->has_hint = !is_same(&asked, rail) &&
-                     (conn->peer_id != conn->ctl->params.id);
-    conn->hint     = asked;
 }
 
 void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
@@ -139,8 +138,13 @@ void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg)
 
     conn->addr_gen = msg->addr_gen;
     vmp_port_ctl_forget(conn->ctl->params.port, 0, &conn->rail);
-    conn->rail     = msg->rail;
-    /* it may have moved again, unawares, before the application looked */
-    conn->has_hint = conn->has_hint && !is_same(&conn->hint, &msg->rail);
+    if (vmp_ctl_addr_is_unsure(conn) && is_same(&conn->hint, &msg->rail)) {
+        /* nobody may have been there when it was tried first */
+        vmp_port_ctl_forget(conn->ctl->params.port, 0, &conn->hint);
+    }
+
+    /* A hint stays: it may have moved again, unawares, before the application
+     * looked */
+    conn->rail = msg->rail;
     vmp_info("vmp: %s is there now", vmp_ctl_conn_str(conn, str));
 }

@@ -60,7 +60,7 @@ void vmp_ctl_conn_send_connect(vmp_ctl_conn_t *conn, vmp_ctl_type_t type)
 
     memcpy(msg.iface.ud_qpn, ctl->attr.ud_qpn[0], sizeof(msg.iface.ud_qpn));
     vmp_ctl_conn_send(conn, &msg);
-    if (conn->has_hint && (type == VMP_CTL_CONNECT)) {
+    if ((type == VMP_CTL_CONNECT) && vmp_ctl_addr_is_unsure(conn)) {
         conn->rail = conn->hint;
         vmp_ctl_conn_send(conn, &msg);
         conn->rail = rail;

@@ -205,7 +205,8 @@ struct vmp_ctl_conn {
     uint8_t              made_gen;          /**< Of ours, when we sent CONNECT */
     uint8_t              is_moved;          /**< We have another address, which
                                                  the peer may not know */
-    uint8_t              has_hint;
+    uint8_t              has_hint;          /**< Until a path comes up that was
+                                                 begun later */
     vmp_rail_addr_t      rail;              /**< Peer's home rail */
     vmp_rail_addr_t      hint;              /**< has_hint: it may be there, */
     uint64_t             hint_time;         /**< was said then */
@@ -587,6 +588,9 @@ void vmp_ctl_addr_agree(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail);
 
 /** VMP_CMD_CONNECT: the application was told that the peer is there. */
 void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail);
+
+/** Whether it was said to be somewhere else than it says itself. */
+int vmp_ctl_addr_is_unsure(const vmp_ctl_conn_t *conn);
 
 /** CONNECT, CONNECT_ACK: the peer says where its home rail is. */
 void vmp_ctl_addr_of_peer(vmp_ctl_conn_t *conn, const vmp_ctl_msg_t *msg);

@@ -266,9 +266,6 @@ void vmp_ctl_path_resend(vmp_ctl_conn_t *conn)
     }
 
     vmp_ctl_down_resend(conn);
-    if (conn->has_hint && !vmp_ctl_path_any_up(conn)) {
-        vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
-    }
     if (is_missing && !conn->is_leader) {
         send_ask(conn);
     }

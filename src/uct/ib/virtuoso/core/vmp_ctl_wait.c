@@ -310,7 +310,8 @@ static void resend(vmp_ctl_conn_t *conn)
         conn->asked_at = 0;
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     } else if (conn->state == VMP_CTL_CONN_CONNECTED) {
-        if (conn->is_moved) {
+        if (conn->is_moved || (vmp_ctl_addr_is_unsure(conn) &&
+                               !vmp_ctl_path_any_up(conn))) {
             vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
         }
         vmp_ctl_path_resend(conn);
