@@ -245,8 +245,8 @@ mapfile -t rows < <(sed -n 's/^ROW=\([0-9]*\).*/\1/p' "$OUT/rows.a")
 for row in "${rows[@]}"; do
     check_row "$row"
 done
-# Each row starts two programs anew
-MGMT_LIMIT=$((49 << 16))
+# Each row starts two programs anew: 26 KB
+MGMT_LIMIT=$((MGMT_LIMIT + (${#rows[@]} << 15)))
 assert_traffic "all rows" $payload_out $payload_in
 say "$good rows of $number good, payload $payload_out and $payload_in bytes"
 lab_end

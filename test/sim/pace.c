@@ -129,6 +129,7 @@ void pace_check(const op_t *op)
     }
 
     bound += (pair->happened & PACE_NOT_DEAD) ? PACE_OWN : 0;
+    bound += pair_settle_time(pair->happened);
     since  = (pair->good_since > since) ? pair->good_since : since;
     oracle_check((sim_now() - since) <= bound, "pace", "%s stood still for %lu "
                  "us, %lu at most, though a path carried all the time",

@@ -499,6 +499,13 @@ static uint64_t pair_blind_time(unsigned index)
     return (host->seen > world.healed) ? host->seen - world.healed : 0;
 }
 
+/* A QP that died while devices were late may be found dead after that is over,
+ * and settles from then on */
+uint64_t pair_settle_time(uint64_t happened)
+{
+    return (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
+}
+
 uint64_t pair_bound(const pair_t *pair)
 {
     const vmp_port_params_t *port = &world.prog->params.port;
@@ -515,7 +522,7 @@ uint64_t pair_bound(const pair_t *pair)
     bound += (happened & PAIR_OF_CTL) ? PAIR_CONTROL :
              (world.prog->ud_loss > 0) ? PAIR_UD_LOSS : 0;
     bound += (happened & PAIR_OF_MAKE) ? PAIR_REPAIR : backoff(pair);
-    bound += (happened & PAIR_OF_DEATH) ? PAIR_SETTLE : 0;
+    bound += pair_settle_time(happened);
     /* who waits for credit asks its path now and then */
     bound += ((happened & (BIT(OUTAGE) | BIT(GONE))) || pair->is_cut_off) ?
              PAIR_IDLE : 0;

@@ -25,7 +25,6 @@
 #define TOLD_ASK         (1000 * MSEC)  /* the peer is asked once, at least */
 #define TOLD_POLL        (500 * MSEC)   /* applications poll rarely when nothing
                                            happens: see host_poll() */
-#define TOLD_SETTLE      (1100 * MSEC)  /* QPs that go to ERR late */
 
 /* Accidents that have no part in how long it takes, or a known one. Others
  * make devices or control do things of which each may begin a clock anew. */
@@ -34,7 +33,6 @@
                           BIT(BREAK) | BIT(LATE_ERR) | BIT(LATE_LAST) | \
                           BIT(NO_LAST) | BIT(NO_PSN) | BIT(BUFFER_BACK) | \
                           BIT(PORT_DOWN) | BIT(PORT_UP) | BIT(TWICE))
-#define TOLD_OF_DEATH    (BIT(LATE_ERR) | BIT(LATE_LAST) | BIT(NO_LAST))
 
 
 static uint64_t told_timeout(void)
@@ -137,7 +135,7 @@ static uint64_t told_bound(const pair_t *pair, int is_only)
                                     TOLD_IDLE + TOLD_ASK + TOLD_POLL;
 
     bound += is_only ? told_timeout() + (told_timeout() / 4) : 0;
-    bound += (pair->happened & TOLD_OF_DEATH) ? TOLD_SETTLE : 0;
+    bound += pair_settle_time(pair->happened);
     return bound;
 }
 

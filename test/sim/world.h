@@ -401,6 +401,9 @@ void pairs_closed(unsigned host);
 /** Nothing that befell them is a reason to lose endpoints any more. */
 void pairs_healed(void);
 
+/** How long QPs take to settle after what happened to a pair, ns. */
+uint64_t pair_settle_time(uint64_t happened);
+
 /** How long it takes after the last accident, at most, ns. */
 uint64_t pair_bound(const pair_t *pair);
 
