@@ -318,9 +318,12 @@ static void accident_on_qp(accident_t *accident)
 
 /* Connections follow; who asks for it from now on gets the new one. The device
  * says so at once, if at all: see accident_says_at(). */
-static void accident_new_address(host_t *host, int is_said)
+static void accident_new_address(host_t *host, const fault_t *fault)
 {
-    sim_nic_new_address(host->index, is_said);
+    int is_said = (fault->kind == FAULT_ADDRESS) && (fault->arg == 0);
+
+    /* one in four moves goes back */
+    sim_nic_new_address(host->index, (fault->time % 4) == 1, is_said);
     if (host->inst != NULL) {
         sim_nic_address(host->index, &host->inst->attr.rail_addr);
     }
@@ -338,8 +341,7 @@ static void accident_on_host(const fault_t *fault, uint64_t until)
     }
 
     if ((fault->kind == FAULT_ADDRESS) || (fault->kind == FAULT_SILENT)) {
-        accident_new_address(host, (fault->kind == FAULT_ADDRESS) &&
-                                   (fault->arg == 0));
+        accident_new_address(host, fault);
         if (fault->kind == FAULT_SILENT) {
             found_moved(host);
         }

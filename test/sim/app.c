@@ -158,6 +158,7 @@ user_ep_t *app_open(host_t *host, unsigned slot, inst_t *target)
     ep->one_by_one = world_chance(30);
     ep->tag        = WORLD_MAX_TAG;
     ep->opened     = world_now();
+    ep->asked      = target->attr.rail_addr;
     if (target->num_tags < WORLD_MAX_TAG) {
         ep->tag                  = target->num_tags++;
         target->by_tag[ep->tag] = ep;

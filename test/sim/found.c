@@ -23,33 +23,33 @@
  */
 
 
-/* Where control sends what is for a peer. NULL: it knows none */
-static const vmp_rail_addr_t *found_rail(const inst_t *inst, const inst_t *peer)
+static const vmp_ctl_conn_t *found_conn(const inst_t *inst, const inst_t *peer)
 {
     const vmp_ctl_peer_t *known = vmp_ctl_peer_find(inst->iface->ctl,
                                                     peer->attr.addr.id, 0);
 
-    return ((known == NULL) || (known->conn == NULL)) ? NULL :
-                                                        &known->conn->rail;
+    return (known == NULL) ? NULL : known->conn;
 }
 
-/* Control will hear of it when its helper runs */
+/* Where an endpoint was made to, of which control has not heard yet: it does
+ * when its helper runs */
 static const vmp_rail_addr_t *found_asked(const inst_t *inst,
                                           const inst_t *peer)
 {
-    const vmp_rail_addr_t *rail = NULL;
-    const vmp_conn_t *conn;
-    const vmp_link_t *link;
+    unsigned i;
 
-    vmp_list_for_each(link, &inst->iface->all) {
-        conn = vmp_container_of(link, vmp_conn_t, all);
-        if ((conn->peer_id == peer->attr.addr.id) && conn->in_use &&
-            !(conn->block & (VMP_BLOCK_FAILED | VMP_BLOCK_CLOSED))) {
-            rail = &conn->asked_rail;
+    if (vmp_spsc_is_empty(&inst->iface->cmds)) {
+        return NULL;
+    }
+
+    for (i = world.num_eps; i > 0; --i) {
+        if (world.eps[i - 1]->is_open && (world.eps[i - 1]->inst == inst) &&
+            (world.eps[i - 1]->target == peer)) {
+            return &world.eps[i - 1]->asked;
         }
     }
 
-    return rail;
+    return NULL;
 }
 
 static int found_is_at(const inst_t *peer, const vmp_rail_addr_t *rail)
@@ -63,7 +63,11 @@ static int found_is_at(const inst_t *peer, const vmp_rail_addr_t *rail)
 
 static int found_knows(const inst_t *inst, const inst_t *peer)
 {
-    return found_is_at(peer, found_rail(inst, peer)) ||
+    const vmp_ctl_conn_t *conn = found_conn(inst, peer);
+
+    return ((conn != NULL) && found_is_at(peer, &conn->rail)) ||
+           ((conn != NULL) && conn->has_hint &&
+            found_is_at(peer, &conn->hint)) ||
            found_is_at(peer, found_asked(inst, peer));
 }
 

@@ -119,6 +119,7 @@ struct user_ep {
     uint32_t   epoch;
     uint64_t   turn;                    /* world_stamp: waits since */
     uint64_t   opened;                  /* ns */
+    vmp_rail_addr_t asked;              /* Where it was made to */
 
     op_t       *queue;                  /* Not accepted yet */
     op_t       **queue_tail;

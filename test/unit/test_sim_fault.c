@@ -391,7 +391,7 @@ static void test_new_address(uint64_t seed)
     pair_open(1);
     VMP_CHECK(pair_write(0, 1, SIGNALED, 0, MTU, REMOTE) == 0);
     pair_expect(1, VMP_WC_SUCCESS);
-    sim_nic_new_address(1, 1);
+    sim_nic_new_address(1, 0, 1);
     vmp_port_rail_addr(pair[1].port, 0, &addr);
     VMP_CHECK(memcmp(&addr, &pair[1].attr.addr[0], sizeof(addr)) != 0);
     VMP_CHECK(pair_write(0, 2, SIGNALED, 0, MTU, REMOTE) == 0);

@@ -96,8 +96,6 @@ struct vmp_conn {
     vmp_path_stats_t  *stats;           /**< num_paths: of all epochs */
     uint64_t          num_replayed;     /**< Work requests */
     vmp_rail_addr_t   peer_rail;        /**< Where the peer is */
-    vmp_rail_addr_t   asked_rail;       /**< in_use: where it was said to be
-                                             when control was told last */
     uint8_t           *probe_fails;     /**< num_paths: epochs in a row that
                                              never carried */
     vmp_watch_est_t   est;              /**< Of the last sample of any path */

@@ -104,14 +104,17 @@ int vmp_ctl_addr_is_unsure(const vmp_ctl_conn_t *conn)
  * as well: older news of the peer's may come later. */
 void vmp_ctl_addr_hint(vmp_ctl_conn_t *conn, const vmp_rail_addr_t *rail)
 {
+    int is_new;
+
     if (conn->peer_id == conn->ctl->params.id) {
         return;
     }
 
+    is_new          = !conn->has_hint || !is_same(&conn->hint, rail);
     conn->hint      = *rail;    /* the last word counts */
     conn->hint_time = conn->ctl->now;
     conn->has_hint  = 1;
-    if (vmp_ctl_addr_is_unsure(conn)) {
+    if (is_new && vmp_ctl_addr_is_unsure(conn)) {
         conn->asked_at = 0;
         vmp_ctl_conn_send_connect(conn, VMP_CTL_CONNECT);
     }

@@ -17,8 +17,9 @@
 #define VMP_READY_VISITS  64        /* endpoints looked at */
 
 
-/* Tell control that the connection has users here, or that the peer is said to
- * be somewhere else: its host may have moved, and nobody else may know */
+/* Tell control that the connection has users here, and where the peer is said
+ * to be: its host may have moved, back to where it was, too, and nobody else may
+ * know */
 static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
                           const vmp_iface_addr_t *addr)
 {
@@ -28,17 +29,12 @@ static int vmp_ep_connect(vmp_conn_t *conn, const vmp_rail_addr_t *rail,
         .iface = *addr
     };
 
-    if (conn->in_use && (memcmp(&conn->asked_rail, rail, sizeof(*rail)) == 0)) {
-        return 0;
-    }
-
     if (vmp_iface_command(conn->iface, &cmd) != 0) {
         return -1;
     }
 
-    conn->in_use     = 1;
-    conn->was_used   = 1;
-    conn->asked_rail = *rail;
+    conn->in_use   = 1;
+    conn->was_used = 1;
     return 0;
 }
 

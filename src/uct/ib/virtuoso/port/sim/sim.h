@@ -414,10 +414,10 @@ void sim_port_break(vmp_port_t *port);
  */
 void sim_nic_fail(unsigned nic, int is_failed);
 
-/** A NIC gets another address, and says so or not. What goes to the old one is
- *  lost, and so is what QPs send that were connected before. See
- *  vmp_port_rail_addr(). */
-void sim_nic_new_address(unsigned nic, int is_said);
+/** A NIC gets another address (`is_back`: the one before, if there is one), and
+ *  says so or not. What goes to the old one is lost, and so is what QPs send
+ *  that were connected before. See vmp_port_rail_addr(). */
+void sim_nic_new_address(unsigned nic, int is_back, int is_said);
 
 /** The one that it has. */
 void sim_nic_address(unsigned nic, vmp_rail_addr_t *addr);

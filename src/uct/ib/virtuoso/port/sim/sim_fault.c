@@ -238,11 +238,11 @@ void vmp_port_rail_addr(vmp_port_t *port, unsigned rail, vmp_rail_addr_t *addr)
     sim_nic_addr(port->rails[rail].nic, addr);
 }
 
-void sim_nic_new_address(unsigned nic, int is_said)
+void sim_nic_new_address(unsigned nic, int is_back, int is_said)
 {
     unsigned i, j;
 
-    ++sim.nics[nic].address;
+    sim.nics[nic].address += (is_back && (sim.nics[nic].address > 0)) ? -1 : 1;
     for (i = 0; is_said && (i < sim.num_ports); ++i) {
         for (j = 0; (sim.ports[i] != NULL) &&
              (j < sim.ports[i]->num_rails); ++j) {

@@ -144,7 +144,7 @@ struct sim_nic {
     vmp_port_qp_t *tx_head;         /* with something to send */
     vmp_port_qp_t *tx_tail;
     int           is_sending;
-    uint8_t       address;          /* how often it was changed */
+    uint8_t       address;          /* the so-manieth that it has */
     uint8_t       is_failed;
 };
 
