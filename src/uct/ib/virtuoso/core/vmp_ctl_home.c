@@ -5,6 +5,7 @@
  */
 
 #include "core/vmp_ctl_int.h"
+#include "core/vmp_entropy.h"
 
 /*
  * Where paths come from. Links that fail one after the other would drive the paths

@@ -5,6 +5,7 @@
  */
 
 #include "core/vmp_ctl_int.h"
+#include "core/vmp_entropy.h"
 
 #include <stdlib.h>
 

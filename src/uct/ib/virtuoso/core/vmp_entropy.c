@@ -4,7 +4,7 @@
  * See file LICENSE for terms.
  */
 
-#include "core/vmp_ctl_int.h"
+#include "core/vmp_entropy.h"
 
 
 #define VMP_ENTROPY_TRIES  64
