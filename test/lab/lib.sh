@@ -291,7 +291,28 @@ resources_check()
     if [ "$now_a" != "$RESOURCES_A" ] || [ "$now_b" != "$RESOURCES_B" ]; then
         problem "$1: RDMA resources are left over: before" \
                 "'$RESOURCES_A' '$RESOURCES_B', now '$now_a' '$now_b'"
+        [ "$now_a" = "$RESOURCES_A" ] || resources_owners a
+        [ "$now_b" = "$RESOURCES_B" ] || resources_owners b
     fi
+}
+
+# Whose the RDMA resources of host $1 are, and where these processes are: in the
+# kernel, for one that was killed and does not end
+resources_owners()
+{
+    # shellcheck disable=SC2016 # for the shell over there
+    on "$1" 30 bash -c '
+        rdma resource show qp | grep " pid "
+        for pid in $(rdma resource show ctx | sed -n "s/.* pid \([0-9]*\).*/\1/p" |
+                     sort -u); do
+            for task in /proc/$pid/task/*; do
+                echo "$(sed -n "/^Name\|^State/s/.*:\t//p" $task/status |
+                        paste -sd " ") task ${task##*/} of $pid:" \
+                     "$(sed "s/^\[<0>\] //" $task/stack | head -n 12 |
+                        paste -sd " ")"
+            done
+        done
+        dmesg | tail -n 15' 2>&1 | sed 's/^/    | /' || true
 }
 
 # on HOST SECONDS CMD...
