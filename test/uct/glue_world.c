@@ -104,7 +104,7 @@ uct_ep_h test_connect(uct_iface_h iface)
         .dev_addr   = (void*)device_addr,
         .iface_addr = (void*)iface_addr
     };
-    uct_ep_h ep;
+    uct_ep_h ep, other_ep;
 
     VMP_CHECK(uct_iface_get_device_address(iface, (void*)device_addr) ==
               UCS_OK);
@@ -121,6 +121,8 @@ uct_ep_h test_connect(uct_iface_h iface)
     uct_vmp_device_addr_pack(other_addr, &rail);
     VMP_CHECK(!uct_iface_is_reachable(iface, (void*)other_addr,
                                       (void*)iface_addr));
+    params.dev_addr = (void*)other_addr;
+    VMP_CHECK(uct_ep_create(&params, &other_ep) == UCS_ERR_UNREACHABLE);
 
     /* an address of something else */
     memset(iface_addr, 0xff, sizeof(iface_addr));

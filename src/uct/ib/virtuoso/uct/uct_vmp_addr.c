@@ -29,18 +29,26 @@
 
 #define UCT_VMP_IB_MTU_4096        5        /* enum ibv_mtu, the default */
 
+/* Of an interface address */
+#define UCT_VMP_IFACE_ADDR_IPV4    10       /* offset; 0.0.0.0: has none */
+#define UCT_VMP_IFACE_ADDR_FIXED   14       /* bytes; then the control QPs */
+#define UCT_VMP_IPV4_IN_GID        12       /* offset */
+#define UCT_VMP_IPV4_LEN           4
+
 
 size_t uct_vmp_iface_addr_len(const vmp_iface_addr_t *addr)
 {
     unsigned num_ud = (addr->num_ud < UCT_VMP_IFACE_ADDR_MAX_UD) ?
                       addr->num_ud : UCT_VMP_IFACE_ADDR_MAX_UD;
 
-    return sizeof(addr->id) + 2 + (3 * num_ud);
+    return UCT_VMP_IFACE_ADDR_FIXED + (3 * num_ud);
 }
 
-void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr)
+void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr,
+                             const vmp_rail_addr_t *rail)
 {
-    unsigned num_ud = (uct_vmp_iface_addr_len(addr) - sizeof(addr->id)) / 3;
+    unsigned num_ud = (uct_vmp_iface_addr_len(addr) -
+                       UCT_VMP_IFACE_ADDR_FIXED) / 3;
     uint8_t *p      = buf;
     unsigned i;
 
@@ -50,6 +58,12 @@ void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr)
 
     *p++ = (uint8_t)((addr->ver_min << 4) | addr->ver_max);
     *p++ = (uint8_t)num_ud;
+    memset(p, 0, UCT_VMP_IPV4_LEN);
+    if (rail->is_roce && vmp_gid_is_ipv4(rail->gid)) {
+        memcpy(p, &rail->gid[UCT_VMP_IPV4_IN_GID], UCT_VMP_IPV4_LEN);
+    }
+
+    p += UCT_VMP_IPV4_LEN;
     for (i = 0; i < num_ud; ++i) {
         *p++ = (uint8_t)(addr->ud_qpn[i] >> 16);
         *p++ = (uint8_t)(addr->ud_qpn[i] >> 8);
@@ -78,6 +92,7 @@ int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr)
         return -1;
     }
 
+    p += UCT_VMP_IPV4_LEN;
     for (i = 0; i < addr->num_ud; ++i, p += 3) {
         addr->ud_qpn[i] = ((uint32_t)p[0] << 16) | ((uint32_t)p[1] << 8) | p[2];
         if (addr->ud_qpn[i] == 0) {
@@ -149,4 +164,25 @@ int uct_vmp_device_addr_unpack(const void *buf, vmp_rail_addr_t *addr)
     }
 
     return uct_vmp_ib_addr_unpack(p, addr);
+}
+
+int uct_vmp_rail_addr_differ(const vmp_rail_addr_t *a, const vmp_rail_addr_t *b)
+{
+    return a->is_roce && b->is_roce &&
+           (vmp_gid_is_ipv4(a->gid) != vmp_gid_is_ipv4(b->gid));
+}
+
+void uct_vmp_rail_addr_resolve(const vmp_rail_addr_t *own, const void *buf,
+                               vmp_rail_addr_t *rail)
+{
+    static const uint8_t none[UCT_VMP_IPV4_LEN];
+    const uint8_t *ipv4 = (const uint8_t*)buf + UCT_VMP_IFACE_ADDR_IPV4;
+
+    if (!vmp_gid_is_ipv4(own->gid) || !uct_vmp_rail_addr_differ(own, rail) ||
+        (memcmp(ipv4, none, sizeof(none)) == 0)) {
+        return;
+    }
+
+    memcpy(rail->gid, own->gid, UCT_VMP_IPV4_IN_GID); /* ::ffff */
+    memcpy(&rail->gid[UCT_VMP_IPV4_IN_GID], ipv4, sizeof(none));
 }

@@ -24,13 +24,16 @@
 #define UCT_VMP_DEVICE_ADDR_LEN    21
 
 /** Control QPs in an interface address at most; the peer's CONNECT has all. */
-#define UCT_VMP_IFACE_ADDR_MAX_UD  4
+#define UCT_VMP_IFACE_ADDR_MAX_UD  2
 
 
 /** Bytes of a packed interface address; the same for all with as many QPs. */
 size_t uct_vmp_iface_addr_len(const vmp_iface_addr_t *addr);
 
-void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr);
+/** @param [in]  rail  Our home rail. Its IPv4 address is told, if it has one:
+ *                     RDMA CM may know another address of ours. */
+void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr,
+                             const vmp_rail_addr_t *rail);
 
 /** @return 0, or -1: not an address of vmp, or of no version that we know. */
 int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr);
@@ -39,5 +42,21 @@ void uct_vmp_device_addr_pack(void *buf, const vmp_rail_addr_t *addr);
 
 /** Reads our own form and uct_ib's. @return 0, or -1: neither. */
 int uct_vmp_device_addr_unpack(const void *buf, vmp_rail_addr_t *addr);
+
+/**
+ * Where a peer is for us: its device address, but who listens on an IPv6 address
+ * is known by that to RDMA CM, while both our rails may be of IPv4.
+ *
+ * @param [in]     own   Our home rail.
+ * @param [in]     buf   The peer's packed interface address, already unpacked
+ *                       once.
+ * @param [in,out] rail  The peer's device address.
+ */
+void uct_vmp_rail_addr_resolve(const vmp_rail_addr_t *own, const void *buf,
+                               vmp_rail_addr_t *rail);
+
+/** @return whether both are of RoCE, but one of IPv4 and the other of IPv6. */
+int uct_vmp_rail_addr_differ(const vmp_rail_addr_t *a,
+                             const vmp_rail_addr_t *b);
 
 #endif

@@ -40,6 +40,12 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
         return UCS_ERR_INVALID_ADDR;
     }
 
+    /* UCP does not ask this of who listens on a socket's address */
+    if (!uct_vmp_iface_is_same_ip(iface, params->iface_addr, &rail)) {
+        vmp_error("a peer cannot be reached: " UCT_VMP_OTHER_IP);
+        return UCS_ERR_UNREACHABLE;
+    }
+
     self->peer_id        = addr.id;
     self->pending_head   = NULL;
     self->pending_tail   = NULL;

@@ -235,7 +235,7 @@ static ucs_status_t uct_vmp_iface_get_address(uct_iface_h tl_iface,
     uct_vmp_iface_t *iface = ucs_container_of(tl_iface, uct_vmp_iface_t,
                                               super.super);
 
-    uct_vmp_iface_addr_pack(addr, &iface->attr.addr);
+    uct_vmp_iface_addr_pack(addr, &iface->attr.addr, &iface->attr.rail_addr);
     return UCS_OK;
 }
 

@@ -56,6 +56,23 @@ int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                             size_t max);
 
 
+/** What is wrong where uct_vmp_iface_is_same_ip() says no. */
+#define UCT_VMP_OTHER_IP \
+    "one side has an IPv4 address and the other an IPv6 one; see " \
+    "UCX_VMP_GID_INDEX"
+
+/** Whether we and a peer have RoCE addresses of one kind.
+ *
+ * @param [in]     iface       From here.
+ * @param [in]     iface_addr  Packed address of the peer's interface, or NULL.
+ * @param [in,out] rail        Address of its device; becomes one of our kind
+ *                             where iface_addr tells of one.
+ */
+int uct_vmp_iface_is_same_ip(const uct_vmp_iface_t *iface,
+                             const uct_iface_addr_t *iface_addr,
+                             vmp_rail_addr_t *rail);
+
+
 /**
  * Bandwidth of the device's PCI link as the kernel reports it.
  *

@@ -20,6 +20,19 @@
 #define UCT_VMP_IB_SUBNET_LEN 8 /* bytes of a GID that name the subnet */
 
 
+int uct_vmp_iface_is_same_ip(const uct_vmp_iface_t *iface,
+                             const uct_iface_addr_t *iface_addr,
+                             vmp_rail_addr_t *rail)
+{
+    const vmp_rail_addr_t *own = &iface->attr.rail_addr;
+
+    if (iface_addr != NULL) {
+        uct_vmp_rail_addr_resolve(own, iface_addr, rail);
+    }
+
+    return !uct_vmp_rail_addr_differ(own, rail);
+}
+
 int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                             const uct_device_addr_t *device_addr,
                             const uct_iface_addr_t *iface_addr, char *reason,
@@ -33,18 +46,16 @@ int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
 
     if (uct_vmp_device_addr_unpack(device_addr, &rail) != 0) {
         text = "the device address is not one of vmp";
+    } else if ((iface_addr != NULL) &&
+               (uct_vmp_iface_addr_unpack(iface_addr, &addr) != 0)) {
+        text = "the interface address is not one of vmp";
     } else if (!!rail.is_roce != !!own_rail->is_roce) {
         text = "one side is RoCE and the other InfiniBand";
     } else if (!rail.is_roce &&
                memcmp(rail.gid, own_rail->gid, UCT_VMP_IB_SUBNET_LEN)) {
         text = "the InfiniBand subnets differ";
-    } else if (rail.is_roce &&
-               (vmp_gid_is_ipv4(rail.gid) != vmp_gid_is_ipv4(own_rail->gid))) {
-        text = "one side has an IPv4 address and the other an IPv6 one; see "
-               "UCX_VMP_GID_INDEX";
-    } else if ((iface_addr != NULL) &&
-               (uct_vmp_iface_addr_unpack(iface_addr, &addr) != 0)) {
-        text = "the interface address is not one of vmp";
+    } else if (!uct_vmp_iface_is_same_ip(iface, iface_addr, &rail)) {
+        text = UCT_VMP_OTHER_IP;
     } else if ((iface_addr != NULL) && ((addr.ver_min > own_addr->ver_max) ||
                                         (addr.ver_max < own_addr->ver_min))) {
         text = "the peer's version of vmp is too different";
