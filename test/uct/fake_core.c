@@ -108,8 +108,10 @@ void vmp_iface_destroy(vmp_iface_t *iface)
 
 void vmp_iface_query(const vmp_iface_t *iface, vmp_iface_attr_t *attr)
 {
+    static const uint8_t gid[16] = {[10] = 0xff, [11] = 0xff, 10, 1, 2, 1};
+
     memset(attr, 0, sizeof(*attr));
-    attr->rail_addr.gid[15] = 1;
+    memcpy(attr->rail_addr.gid, gid, sizeof(gid));
     attr->rail_addr.is_roce = 1;
     attr->rail_addr.mtu     = 5;
     attr->addr.id           = iface->id;
@@ -257,6 +259,7 @@ vmp_status_t vmp_ep_create(vmp_iface_t *iface, const vmp_rail_addr_t *rail,
     ep->conn          = calloc(1, sizeof(*ep->conn));
     ep->conn->iface   = iface;
     ep->conn->peer_id = addr->id;
+    fake_core.ep_rail = *rail;
     return VMP_OK;
 }
 

@@ -33,6 +33,7 @@ typedef struct fake_core {
     int                is_unread;       /**< What vmp_ep_is_unread() returns */
     vmp_status_t       create_status;   /**< What vmp_iface_create() returns */
     vmp_iface_params_t params;          /**< Of the last interface */
+    vmp_rail_addr_t    ep_rail;         /**< Peer of the last endpoint */
 } fake_core_t;
 
 extern fake_core_t fake_core;

@@ -93,10 +93,69 @@ ucs_status_t test_open_iface(const char *name, const char *value,
     return status;
 }
 
+#if UCT_VMP_ABI_INTERNAL_OPS >= 7
+static int test_is_here(uct_iface_h iface, const char *device_addr,
+                        const char *iface_addr)
+{
+    const uct_iface_is_reachable_params_t params = {
+        .field_mask  = UCT_IFACE_IS_REACHABLE_FIELD_DEVICE_ADDR |
+                       UCT_IFACE_IS_REACHABLE_FIELD_IFACE_ADDR |
+                       UCT_IFACE_IS_REACHABLE_FIELD_SCOPE,
+        .device_addr = (void*)device_addr,
+        .iface_addr  = (void*)iface_addr,
+        .scope       = UCT_IFACE_REACHABILITY_SCOPE_DEVICE
+    };
+
+    return uct_iface_is_reachable_v2(iface, &params);
+}
+#endif
+
+/* An endpoint to the interface itself, which RDMA CM knows by an IPv6 address,
+ * and to one whose rail is of IPv6 */
+static void test_other_ip(const uct_ep_params_t *created)
+{
+    static const char of_rdmacm[] = { 0x08, (char)0xfd, [16] = 6 };
+    uct_iface_h iface             = created->iface;
+    uct_ep_params_t params        = *created;
+    char own_addr[64], iface_addr[64];
+    vmp_rail_addr_t rail;
+    uct_ep_h ep;
+
+    memcpy(own_addr, created->dev_addr, UCT_VMP_DEVICE_ADDR_LEN);
+    memcpy(iface_addr, created->iface_addr, sizeof(iface_addr));
+    VMP_CHECK(uct_vmp_device_addr_unpack(own_addr, &rail) == 0);
+    VMP_CHECK(uct_iface_is_reachable(iface, (void*)of_rdmacm,
+                                     (void*)iface_addr));
+    VMP_CHECK(!uct_iface_is_reachable(iface, (void*)of_rdmacm, NULL));
+    VMP_CHECK(uct_iface_is_reachable(iface, (void*)own_addr, NULL));
+#if UCT_VMP_ABI_INTERNAL_OPS >= 7
+    VMP_CHECK(test_is_here(iface, own_addr, iface_addr));
+    VMP_CHECK(test_is_here(iface, of_rdmacm, iface_addr));
+    iface_addr[13] ^= 1;
+    VMP_CHECK(!test_is_here(iface, of_rdmacm, iface_addr));
+    iface_addr[13] ^= 1;
+#endif
+
+    params.dev_addr   = (void*)of_rdmacm;
+    params.iface_addr = (void*)iface_addr;
+    memset(&fake_core.ep_rail, 0, sizeof(fake_core.ep_rail));
+    VMP_CHECK(uct_ep_create(&params, &ep) == UCS_OK);
+    VMP_CHECK(!memcmp(fake_core.ep_rail.gid, rail.gid, sizeof(rail.gid)));
+    uct_ep_destroy(ep);
+
+    memset(&iface_addr[10], 0, UCT_VMP_IPV4_LEN);
+    VMP_CHECK(!uct_iface_is_reachable(iface, (void*)of_rdmacm,
+                                      (void*)iface_addr));
+    VMP_CHECK(!uct_iface_is_reachable(iface, (void*)own_addr,
+                                      (void*)iface_addr));
+    VMP_CHECK(uct_ep_create(&params, &ep) == UCS_ERR_UNREACHABLE);
+    params.dev_addr = (void*)own_addr;
+    VMP_CHECK(uct_ep_create(&params, &ep) == UCS_ERR_UNREACHABLE);
+}
+
 uct_ep_h test_connect(uct_iface_h iface)
 {
-    char device_addr[64], other_addr[64], iface_addr[64];
-    vmp_rail_addr_t rail;
+    char device_addr[64], iface_addr[64];
     uct_ep_params_t params = {
         .field_mask = UCT_EP_PARAM_FIELD_IFACE | UCT_EP_PARAM_FIELD_DEV_ADDR |
                       UCT_EP_PARAM_FIELD_IFACE_ADDR,
@@ -104,7 +163,7 @@ uct_ep_h test_connect(uct_iface_h iface)
         .dev_addr   = (void*)device_addr,
         .iface_addr = (void*)iface_addr
     };
-    uct_ep_h ep, other_ep;
+    uct_ep_h ep;
 
     VMP_CHECK(uct_iface_get_device_address(iface, (void*)device_addr) ==
               UCS_OK);
@@ -113,16 +172,7 @@ uct_ep_h test_connect(uct_iface_h iface)
                                      (void*)iface_addr));
     VMP_CHECK(uct_ep_create(&params, &ep) == UCS_OK);
 
-    /* a RoCE address of the other kind */
-    VMP_CHECK(uct_vmp_device_addr_unpack(device_addr, &rail) == 0);
-    memset(rail.gid, 0, sizeof(rail.gid));
-    rail.gid[10] = rail.gid[11] = 0xff;
-    rail.is_roce = 1;
-    uct_vmp_device_addr_pack(other_addr, &rail);
-    VMP_CHECK(!uct_iface_is_reachable(iface, (void*)other_addr,
-                                      (void*)iface_addr));
-    params.dev_addr = (void*)other_addr;
-    VMP_CHECK(uct_ep_create(&params, &other_ep) == UCS_ERR_UNREACHABLE);
+    test_other_ip(&params);
 
     /* an address of something else */
     memset(iface_addr, 0xff, sizeof(iface_addr));

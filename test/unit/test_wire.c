@@ -51,7 +51,7 @@ static int frame_unpack(const uint8_t *data, size_t length, vmp_frame_t *frame)
 static void test_frame_golden(void)
 {
     static const uint8_t golden[VMP_FRAME_HDR_LEN] = {
-        0x21, 0x1f, 0x03, 0x00,             /* version 2, AM; am_id; path */
+        0x31, 0x1f, 0x03, 0x00,             /* version 3, AM; am_id; path */
         0x00, 0x00, 0x00, 0x07,             /* conn */
         0x00, 0x00, 0x01, 0x02,             /* incarnation */
         0x00, 0x00, 0x00, 0x05,             /* epoch */
@@ -116,9 +116,10 @@ static void test_frame_ranges(void)
 
     check_bad_frame(0, 0x02);               /* version 0 */
     check_bad_frame(0, 0x12);               /* version 1 */
-    check_bad_frame(0, 0x32);               /* version 3 */
-    check_bad_frame(0, 0x20);               /* type 0 */
-    check_bad_frame(0, 0x24);               /* type 4 */
+    check_bad_frame(0, 0x22);               /* version 2 */
+    check_bad_frame(0, 0x42);               /* version 4 */
+    check_bad_frame(0, 0x30);               /* type 0 */
+    check_bad_frame(0, 0x34);               /* type 4 */
     check_bad_frame(1, VMP_FRAME_SKIP_MAX + 1);
     check_bad_frame(2, VMP_MAX_PATHS);
     check_bad_frame(11, 0);                 /* incarnation 0 */
@@ -375,7 +376,7 @@ static void test_ctl_round_trip(void)
 static void test_ctl_golden(void)
 {
     static const uint8_t golden[] = {
-        0x56, 0x4d, 0x02, 0x04, 0x00, 0x00, 0x00, 0x68,
+        0x56, 0x4d, 0x03, 0x04, 0x00, 0x00, 0x00, 0x68,
         0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,     /* src_id */
         0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18,     /* dst_id */
         0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x05,     /* src_conn... */
@@ -399,7 +400,7 @@ static void test_ctl_golden(void)
         .mtu     = 3
     };
     vmp_ctl_msg_t msg = {
-        .version       = 2,
+        .version       = 3,
         .type          = VMP_CTL_PATH_REQ,
         .src_id        = 0x0102030405060708ull,
         .dst_id        = 0x1112131415161718ull,

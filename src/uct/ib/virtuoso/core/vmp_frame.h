@@ -16,8 +16,8 @@
 /** Data frames, which are RC SENDs: packed and unpacked for every message. See
  *  vmp_wire.h for all else. */
 
-#define VMP_WIRE_VER_MIN   2
-#define VMP_WIRE_VER_MAX   2
+#define VMP_WIRE_VER_MIN   3
+#define VMP_WIRE_VER_MAX   3
 
 #define VMP_FRAME_HDR_LEN  32
 

@@ -74,7 +74,7 @@ typedef struct vmp_iov {
 
 
 /** Where a rail is found in the network: a GID (RoCE, or IB with GRH) and LID.
- *  It is the UCX device address. */
+ *  The UCX device address is made of it (uct/uct_vmp_addr.h). */
 typedef struct vmp_rail_addr {
     uint8_t  gid[16];
     uint16_t lid;
@@ -91,8 +91,8 @@ static inline int vmp_gid_is_ipv4(const uint8_t *gid)
 }
 
 
-/** An interface's address: what a peer needs to send it a CONNECT. It is the
- *  UCX iface address. */
+/** An interface's address: what a peer needs to send it a CONNECT. The
+ *  UCX iface address is made of it. */
 typedef struct vmp_iface_addr {
     uint64_t id;                    /**< Random, names the interface for ever */
     uint8_t  ver_min;

@@ -30,10 +30,8 @@
 #define UCT_VMP_IB_MTU_4096        5        /* enum ibv_mtu, the default */
 
 /* Of an interface address */
-#define UCT_VMP_IFACE_ADDR_IPV4    10       /* offset; 0.0.0.0: has none */
 #define UCT_VMP_IFACE_ADDR_FIXED   14       /* bytes; then the control QPs */
 #define UCT_VMP_IPV4_IN_GID        12       /* offset */
-#define UCT_VMP_IPV4_LEN           4
 
 
 size_t uct_vmp_iface_addr_len(const vmp_iface_addr_t *addr)
@@ -71,7 +69,8 @@ void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr,
     }
 }
 
-int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr)
+int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr,
+                              uint8_t *ipv4)
 {
     const uint8_t *p = buf;
     unsigned i;
@@ -92,6 +91,7 @@ int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr)
         return -1;
     }
 
+    memcpy(ipv4, p, UCT_VMP_IPV4_LEN);
     p += UCT_VMP_IPV4_LEN;
     for (i = 0; i < addr->num_ud; ++i, p += 3) {
         addr->ud_qpn[i] = ((uint32_t)p[0] << 16) | ((uint32_t)p[1] << 8) | p[2];
@@ -166,23 +166,46 @@ int uct_vmp_device_addr_unpack(const void *buf, vmp_rail_addr_t *addr)
     return uct_vmp_ib_addr_unpack(p, addr);
 }
 
-int uct_vmp_rail_addr_differ(const vmp_rail_addr_t *a, const vmp_rail_addr_t *b)
+/* Whether one host may have it. Peers say what they like, and RDMA CM does not
+ * look at it. */
+static int uct_vmp_ipv4_is_host(const uint8_t *ipv4)
 {
-    return a->is_roce && b->is_roce &&
-           (vmp_gid_is_ipv4(a->gid) != vmp_gid_is_ipv4(b->gid));
+    static const uint8_t broadcast[UCT_VMP_IPV4_LEN] = { 255, 255, 255, 255 };
+
+    return (ipv4[0] != 0) && (ipv4[0] != 127) && ((ipv4[0] >> 4) != 0xe) &&
+           (memcmp(ipv4, broadcast, sizeof(broadcast)) != 0);
 }
 
-void uct_vmp_rail_addr_resolve(const vmp_rail_addr_t *own, const void *buf,
-                               vmp_rail_addr_t *rail)
+int uct_vmp_rail_addr_resolve(const vmp_rail_addr_t *own, const uint8_t *ipv4,
+                              vmp_rail_addr_t *rail)
 {
     static const uint8_t none[UCT_VMP_IPV4_LEN];
-    const uint8_t *ipv4 = (const uint8_t*)buf + UCT_VMP_IFACE_ADDR_IPV4;
+    const int own_is_ipv4 = vmp_gid_is_ipv4(own->gid);
+    const int is_same     = (own_is_ipv4 == vmp_gid_is_ipv4(rail->gid));
 
-    if (!vmp_gid_is_ipv4(own->gid) || !uct_vmp_rail_addr_differ(own, rail) ||
-        (memcmp(ipv4, none, sizeof(none)) == 0)) {
-        return;
+    if (!own->is_roce || !rail->is_roce) {
+        return 1;
+    }
+
+    if (ipv4 == NULL) {
+        return is_same;
+    }
+
+    /* It would have to answer from a GID of the kind that it has */
+    if (own_is_ipv4 == (memcmp(ipv4, none, sizeof(none)) == 0)) {
+        return 0;
+    }
+
+    if (is_same) {
+        return 1;
+    }
+
+    /* 0.0.0.0, too: both rails are of IPv6, and nobody knows the peer's */
+    if (!uct_vmp_ipv4_is_host(ipv4)) {
+        return 0;
     }
 
     memcpy(rail->gid, own->gid, UCT_VMP_IPV4_IN_GID); /* ::ffff */
-    memcpy(&rail->gid[UCT_VMP_IPV4_IN_GID], ipv4, sizeof(none));
+    memcpy(&rail->gid[UCT_VMP_IPV4_IN_GID], ipv4, UCT_VMP_IPV4_LEN);
+    return 1;
 }

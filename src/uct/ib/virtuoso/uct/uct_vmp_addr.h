@@ -26,6 +26,9 @@
 /** Control QPs in an interface address at most; the peer's CONNECT has all. */
 #define UCT_VMP_IFACE_ADDR_MAX_UD  2
 
+/** Bytes of an IPv4 address */
+#define UCT_VMP_IPV4_LEN           4
+
 
 /** Bytes of a packed interface address; the same for all with as many QPs. */
 size_t uct_vmp_iface_addr_len(const vmp_iface_addr_t *addr);
@@ -35,8 +38,10 @@ size_t uct_vmp_iface_addr_len(const vmp_iface_addr_t *addr);
 void uct_vmp_iface_addr_pack(void *buf, const vmp_iface_addr_t *addr,
                              const vmp_rail_addr_t *rail);
 
-/** @return 0, or -1: not an address of vmp, or of no version that we know. */
-int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr);
+/** @param [out] ipv4  UCT_VMP_IPV4_LEN bytes: of the peer's home rail, or 0.0.0.0.
+ *  @return 0, or -1: not an address of vmp, or of no version that we know. */
+int uct_vmp_iface_addr_unpack(const void *buf, vmp_iface_addr_t *addr,
+                              uint8_t *ipv4);
 
 void uct_vmp_device_addr_pack(void *buf, const vmp_rail_addr_t *addr);
 
@@ -48,15 +53,14 @@ int uct_vmp_device_addr_unpack(const void *buf, vmp_rail_addr_t *addr);
  * is known by that to RDMA CM, while both our rails may be of IPv4.
  *
  * @param [in]     own   Our home rail.
- * @param [in]     buf   The peer's packed interface address, already unpacked
- *                       once.
- * @param [in,out] rail  The peer's device address.
+ * @param [in]     ipv4  What the peer's interface address tells, or NULL: not
+ *                       known.
+ * @param [in,out] rail  The peer's device address; becomes that of its home rail
+ *                       where RDMA CM knows another.
+ *
+ * @return 1, or 0: both are of RoCE, but one of IPv4 and the other of IPv6.
  */
-void uct_vmp_rail_addr_resolve(const vmp_rail_addr_t *own, const void *buf,
-                               vmp_rail_addr_t *rail);
-
-/** @return whether both are of RoCE, but one of IPv4 and the other of IPv6. */
-int uct_vmp_rail_addr_differ(const vmp_rail_addr_t *a,
-                             const vmp_rail_addr_t *b);
+int uct_vmp_rail_addr_resolve(const vmp_rail_addr_t *own, const uint8_t *ipv4,
+                              vmp_rail_addr_t *rail);
 
 #endif

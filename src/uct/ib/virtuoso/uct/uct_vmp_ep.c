@@ -22,6 +22,7 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
     const uint64_t required = UCT_EP_PARAM_FIELD_IFACE |
                               UCT_EP_PARAM_FIELD_DEV_ADDR |
                               UCT_EP_PARAM_FIELD_IFACE_ADDR;
+    uint8_t ipv4[UCT_VMP_IPV4_LEN];
     vmp_iface_addr_t addr;
     vmp_rail_addr_t rail;
     uct_vmp_iface_t *iface;
@@ -34,14 +35,15 @@ static UCS_CLASS_INIT_FUNC(uct_vmp_ep_t, const uct_ep_params_t *params)
     UCS_CLASS_CALL_SUPER_INIT(uct_base_ep_t, &iface->super);
 
     if ((uct_vmp_device_addr_unpack(params->dev_addr, &rail) != 0) ||
-        (uct_vmp_iface_addr_unpack(params->iface_addr, &addr) != 0)) {
+        (uct_vmp_iface_addr_unpack(params->iface_addr, &addr, ipv4) != 0)) {
         vmp_error("a peer's address is not one of this version of vmp: do both "
                   "sides run the same version?");
         return UCS_ERR_INVALID_ADDR;
     }
 
-    /* UCP does not ask this of who listens on a socket's address */
-    if (!uct_vmp_iface_is_same_ip(iface, params->iface_addr, &rail)) {
+    /* UCP does not ask uct_iface_is_reachable() of who listens on a socket's
+     * address */
+    if (!uct_vmp_rail_addr_resolve(&iface->attr.rail_addr, ipv4, &rail)) {
         vmp_error("a peer cannot be reached: " UCT_VMP_OTHER_IP);
         return UCS_ERR_UNREACHABLE;
     }
@@ -391,10 +393,11 @@ void uct_vmp_ep_failed(void *arg, vmp_ep_t *core_ep, vmp_status_t vmp_status)
 int uct_vmp_ep_is_connected(uct_ep_h tl_ep,
                             const uct_ep_is_connected_params_t *params)
 {
+    uint8_t ipv4[UCT_VMP_IPV4_LEN];
     vmp_iface_addr_t addr;
 
     if (!(params->field_mask & UCT_EP_IS_CONNECTED_FIELD_IFACE_ADDR) ||
-        (uct_vmp_iface_addr_unpack(params->iface_addr, &addr) != 0)) {
+        (uct_vmp_iface_addr_unpack(params->iface_addr, &addr, ipv4) != 0)) {
         return 0;
     }
 

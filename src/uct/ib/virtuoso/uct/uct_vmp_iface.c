@@ -243,9 +243,11 @@ static int uct_vmp_iface_is_reachable(const uct_iface_h tl_iface,
                                       const uct_device_addr_t *device_addr,
                                       const uct_iface_addr_t *iface_addr)
 {
+    vmp_rail_addr_t rail;
+
     return uct_vmp_iface_can_reach(ucs_container_of(tl_iface, uct_vmp_iface_t,
                                                     super.super),
-                                   device_addr, iface_addr, NULL, 0);
+                                   device_addr, iface_addr, &rail, NULL, 0);
 }
 
 static unsigned uct_vmp_iface_progress(uct_iface_h tl_iface)
@@ -358,7 +360,7 @@ uct_vmp_iface_is_reachable_v2(const uct_iface_h tl_iface,
     vmp_rail_addr_t rail;
 
     if ((device_addr == NULL) ||
-        !uct_vmp_iface_can_reach(iface, device_addr, iface_addr, reason,
+        !uct_vmp_iface_can_reach(iface, device_addr, iface_addr, &rail, reason,
                                  (reason == NULL) ? 0 : max)) {
         return 0;
     }
@@ -369,8 +371,7 @@ uct_vmp_iface_is_reachable_v2(const uct_iface_h tl_iface,
         return 1;
     }
 
-    return (uct_vmp_device_addr_unpack(device_addr, &rail) == 0) &&
-           !memcmp(rail.gid, iface->attr.rail_addr.gid, sizeof(rail.gid)) &&
+    return !memcmp(rail.gid, iface->attr.rail_addr.gid, sizeof(rail.gid)) &&
            (rail.lid == iface->attr.rail_addr.lid);
 }
 #endif

@@ -47,30 +47,20 @@ ucs_status_t uct_vmp_iface_open(uct_md_h md, uct_worker_h worker,
  * @param [in]  iface        From here.
  * @param [in]  device_addr  Packed address of the peer's device.
  * @param [in]  iface_addr   Packed address of its interface, or NULL.
+ * @param [out] rail         Where it is, if the answer is yes.
  * @param [out] reason       One sentence, if the answer is no.
  * @param [in]  max          Size of reason; may be 0.
  */
 int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                             const uct_device_addr_t *device_addr,
-                            const uct_iface_addr_t *iface_addr, char *reason,
-                            size_t max);
+                            const uct_iface_addr_t *iface_addr,
+                            vmp_rail_addr_t *rail, char *reason, size_t max);
 
 
-/** What is wrong where uct_vmp_iface_is_same_ip() says no. */
+/** What is wrong where uct_vmp_rail_addr_resolve() says no. */
 #define UCT_VMP_OTHER_IP \
     "one side has an IPv4 address and the other an IPv6 one; see " \
     "UCX_VMP_GID_INDEX"
-
-/** Whether we and a peer have RoCE addresses of one kind.
- *
- * @param [in]     iface       From here.
- * @param [in]     iface_addr  Packed address of the peer's interface, or NULL.
- * @param [in,out] rail        Address of its device; becomes one of our kind
- *                             where iface_addr tells of one.
- */
-int uct_vmp_iface_is_same_ip(const uct_vmp_iface_t *iface,
-                             const uct_iface_addr_t *iface_addr,
-                             vmp_rail_addr_t *rail);
 
 
 /**

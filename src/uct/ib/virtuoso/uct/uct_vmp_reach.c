@@ -20,41 +20,30 @@
 #define UCT_VMP_IB_SUBNET_LEN 8 /* bytes of a GID that name the subnet */
 
 
-int uct_vmp_iface_is_same_ip(const uct_vmp_iface_t *iface,
-                             const uct_iface_addr_t *iface_addr,
-                             vmp_rail_addr_t *rail)
-{
-    const vmp_rail_addr_t *own = &iface->attr.rail_addr;
-
-    if (iface_addr != NULL) {
-        uct_vmp_rail_addr_resolve(own, iface_addr, rail);
-    }
-
-    return !uct_vmp_rail_addr_differ(own, rail);
-}
-
 int uct_vmp_iface_can_reach(uct_vmp_iface_t *iface,
                             const uct_device_addr_t *device_addr,
-                            const uct_iface_addr_t *iface_addr, char *reason,
-                            size_t max)
+                            const uct_iface_addr_t *iface_addr,
+                            vmp_rail_addr_t *rail, char *reason, size_t max)
 {
     const vmp_rail_addr_t *own_rail  = &iface->attr.rail_addr;
     const vmp_iface_addr_t *own_addr = &iface->attr.addr;
     const char *text                 = NULL;
+    uint8_t ipv4[UCT_VMP_IPV4_LEN];
     vmp_iface_addr_t addr;
-    vmp_rail_addr_t rail;
 
-    if (uct_vmp_device_addr_unpack(device_addr, &rail) != 0) {
+    if (uct_vmp_device_addr_unpack(device_addr, rail) != 0) {
         text = "the device address is not one of vmp";
     } else if ((iface_addr != NULL) &&
-               (uct_vmp_iface_addr_unpack(iface_addr, &addr) != 0)) {
+               (uct_vmp_iface_addr_unpack(iface_addr, &addr, ipv4) != 0)) {
         text = "the interface address is not one of vmp";
-    } else if (!!rail.is_roce != !!own_rail->is_roce) {
+    } else if (!!rail->is_roce != !!own_rail->is_roce) {
         text = "one side is RoCE and the other InfiniBand";
-    } else if (!rail.is_roce &&
-               memcmp(rail.gid, own_rail->gid, UCT_VMP_IB_SUBNET_LEN)) {
+    } else if (!rail->is_roce &&
+               memcmp(rail->gid, own_rail->gid, UCT_VMP_IB_SUBNET_LEN)) {
         text = "the InfiniBand subnets differ";
-    } else if (!uct_vmp_iface_is_same_ip(iface, iface_addr, &rail)) {
+    } else if (!uct_vmp_rail_addr_resolve(own_rail,
+                                          (iface_addr == NULL) ? NULL : ipv4,
+                                          rail)) {
         text = UCT_VMP_OTHER_IP;
     } else if ((iface_addr != NULL) && ((addr.ver_min > own_addr->ver_max) ||
                                         (addr.ver_max < own_addr->ver_min))) {
