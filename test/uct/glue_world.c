@@ -106,7 +106,9 @@ static int test_is_here(uct_iface_h iface, const char *device_addr,
         .scope       = UCT_IFACE_REACHABILITY_SCOPE_DEVICE
     };
 
-    return uct_iface_is_reachable_v2(iface, &params);
+    /* uct_iface_is_reachable_v2() is in no header that Debian installs */
+    return ucs_derived_of(iface, uct_base_iface_t)
+                   ->internal_ops->iface_is_reachable_v2(iface, &params);
 }
 #endif
 

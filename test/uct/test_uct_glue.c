@@ -124,6 +124,24 @@ static void test_wakeup(void)
     test_num_msgs      = 0;
 }
 
+/* UCX_ADAPTIVE_PROGRESS: the worker leaves an interface alone that nobody uses */
+static void test_progress_disabled(void)
+{
+    const unsigned flags = UCT_PROGRESS_SEND | UCT_PROGRESS_RECV;
+
+    test_num_msgs  = 0;
+    fake_core.room = 1;
+    uct_iface_progress_disable(test_iface, flags);
+    VMP_CHECK(uct_ep_am_short(test_ep, TEST_AM_ID, 0, NULL, 0) == UCS_OK);
+    test_progress();
+    VMP_CHECK(test_num_msgs == 0);
+
+    uct_iface_progress_enable(test_iface, flags);
+    test_progress();
+    VMP_CHECK(test_num_msgs == 1);
+    test_num_msgs = 0;
+}
+
 static void test_settings(void)
 {
     static const struct {
@@ -570,6 +588,7 @@ int main(void)
     test_resources();
     test_attributes();
     test_wakeup();
+    test_progress_disabled();
     test_settings();
     test_stats();
     test_messages();
