@@ -165,15 +165,42 @@ over()
     return $ret
 }
 
-# perf_excluded TRANSPORTS REASON TEST_LINE THEIR_OPTIONS OUR_OPTIONS
+# Controls that gave a result
+perf_controls=()
+
+# perf_control TRANSPORTS TEST_LINE THEIR_OPTIONS [NAME=VALUE...]: a test that works
+# over these, once. Else that another one has no result there tells nothing of UCX.
+perf_control()
+{
+    local tls=$1 line=$2 theirs=$3 key="$*" known
+
+    for known in ${perf_controls[@]+"${perf_controls[@]}"}; do
+        [ "$known" != "$key" ] || return 0
+    done
+    printf '%s\n' "$line" >"$OUT/control"
+    shift 3
+    # shellcheck disable=SC2086 # options are words
+    over "$tls" batch_run 60 "$OUT/control" "" "$@" -- $theirs || true
+    if [ -z "$(batch_results)" ]; then
+        show "$OUT/client" "$OUT/server"
+        fail "${line%% *}, which works over ${tls%%,*}, has no result there:" \
+             "nothing can be left out because of ${tls%%,*}"
+    fi
+    perf_controls+=("$key")
+    say "over ${tls%%,*} ${line%% *} works"
+}
+
+# perf_excluded TRANSPORTS REASON CONTROL_LINE TEST_LINE THEIR_OPTIONS OUR_OPTIONS
 # [NAME=VALUE...]: a test that is left out, because UCX does not do it over these
-# transports either. Where it does, we must, too.
+# transports either, though it does the control, which lacks what the reason names.
+# Where it does, we must, too.
 perf_excluded()
 {
-    local tls=$1 reason=$2 theirs=$4 us=$5 name=${3%% *}
+    local tls=$1 reason=$2 control=$3 line=$4 theirs=$5 us=$6 name=${4%% *}
 
-    printf '%s\n' "$3" >"$OUT/excluded"
-    shift 5
+    shift 6
+    perf_control "$tls" "$control" "$theirs" "$@"
+    printf '%s\n' "$line" >"$OUT/excluded"
     # shellcheck disable=SC2086 # options are words
     over "$tls" batch_run 20 "$OUT/excluded" "" "$@" -- $theirs || true
     if [ -z "$(batch_results)" ]; then

@@ -85,14 +85,18 @@ their="-x tcp -d eth0" our="-x ${TLS%%,*} -d rxe0:1"
 for test in add_lat add_mr fadd swap cswap; do
     perf_excluded $tcp \
                   "the transport has no atomics (UCP makes them of messages)" \
-                  "uct_$test -t $test -n 10" "$their" "$our" $NO_GGA
+                  "uct_am_lat -t am_lat -n 10" "uct_$test -t $test -n 10" \
+                  "$their" "$our" $NO_GGA
 done
 perf_excluded $tcp "UCX 1.18 has no atomics with error handling" \
-              "fadd_errors -t ucp_fadd -e -n 10" "" ""
+              "fadd -t ucp_fadd -n 10" "fadd_errors -t ucp_fadd -e -n 10" "" ""
 perf_excluded $tcp "the responder does not progress, which UCP needs" \
+              "put_helped -t ucp_put_bw -s 8193 -n 10" \
               "put_not_helped -t ucp_put_bw -s 8193 -n 10 -o" "" ""
 perf_excluded $rc "RDMA writes wake nobody who waits for the memory" \
+              "put_awake -t ucp_put_bw -s 8193 -n 10" \
               "sleep_put -t ucp_put_bw -I -E sleep -s 8193 -n 10" "" ""
 perf_excluded $rc "the target sleeps as often, and RDMA reads wake nobody" \
+              "get_awake -t ucp_get -s 8 -n 1000" \
               "sleep_get -t ucp_get -I -E sleep -s 8 -n 1000" "" ""
 lab_end
