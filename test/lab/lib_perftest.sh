@@ -128,6 +128,7 @@ perf_batch()
     counters_reset
     SECONDS=0
     batch_run "$@" || ret=$?
+    cat "$2" >>"$OUT/ran"
     batch_tests "$2" ${3:+"$3"} >"$OUT/tests"
     batch_results | LC_ALL=C sort >"$OUT/results"
     count=$(wc -l <"$OUT/tests")
@@ -150,6 +151,56 @@ perf_batch()
         *) assert_lanes "$what" "$OUT/client" "$OUT/server" ;;
     esac
     say "$what: $count tests in $SECONDS s, payload $sums bytes"
+}
+
+# Where UCX's lists of tests for the hosts' UCX are: its package with documentation,
+# which examples.sh has fetched, else its sources
+perf_lists()
+{
+    local cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vmp-lab suite version dir
+
+    suite=$("$VMPLAB" status | sed -n 's/^suite: //p')
+    version=$(on a 20 ucx_info -v | sed -nE 's/.*ersion:? ([0-9.]+).*/\1/p' |
+              head -n 1)
+    for dir in "$cache/layer/$suite"-*/usr/share/doc/libucx-dev/perftest \
+               "${VMPLAB_UCX_SOURCE:-/nonexistent}/ucx-$version/contrib/ucx_perftest_config"
+    do
+        [ ! -d "$dir" ] || { echo "$dir"; return 0; }
+    done
+    return 1
+}
+
+# The options of each test of a list on standard input, less those that are the
+# default. Not those with memory of GPUs.
+perf_options_of()
+{
+    sed -E 's/#.*//; / -m [^ ]*(cuda|rocm)/d; s/^ *[^ ]+ *//; s/ +/ /g
+            s/ -D contig,contig( |$)/\1/; s/ -r recv( |$)/\1/; s/ $//; /^$/d' |
+        LC_ALL=C sort -u
+}
+
+# perf_complete LEFT_OUT LIST...: perf_batch has run all tests of UCX's lists of these
+# names, but for those in LEFT_OUT
+perf_complete()
+{
+    local dir name lists=() missing
+
+    dir=$(perf_lists) || {
+        say "not compared with UCX's lists: examples.sh fetches them, or set" \
+            "VMPLAB_UCX_SOURCE"
+        return 0
+    }
+    for name in "${@:2}"; do
+        [ ! -e "$dir/$name" ] || lists+=("$dir/$name")
+    done
+    # Debian 12 packages some of them only, but these always
+    [ ${#lists[@]} -gt 0 ] || fail "no list of UCX's in $dir"
+    cat "${lists[@]}" | perf_options_of >"$OUT/theirs"
+    missing=$(cat "$1" "$OUT/ran" | perf_options_of |
+              LC_ALL=C comm -13 - "$OUT/theirs" | paste -sd ';')
+    [ -z "$missing" ] || problem "in $dir, but not run: $missing"
+    say "compared with UCX's lists: $(wc -l <"$OUT/theirs") tests in" \
+        "${lists[*]##*/}"
 }
 
 # over TRANSPORTS CMD...: other ones in place of ours

@@ -76,6 +76,19 @@ list sizes <<'END'
 END
 perf_batch "scattered data" 120 "$OUT/types" "$OUT/sizes"
 
+# ucx_perftest's threads share the list of pieces, each fills it with its own: only
+# sizes that are copied, as no piece is registered then
+list types <<'END'
+threads_iov_contig_tag_lat -t tag_lat -D iov,contig -T 2
+threads_iov_iov_tag_lat    -t tag_lat -D iov,iov -T 2
+END
+list sizes <<'END'
+1024  -s 512,512                     -i 8192 -n 10
+3000  -s 1500,1500                   -i 8192 -n 10
+10000 -s 5000,5000                   -i 8192 -n 10
+END
+perf_batch "scattered data, two threads" 60 "$OUT/types" "$OUT/sizes"
+
 list types <<'END'
 prereg_tag_bw    -t tag_bw -z
 unexp_tag_lat    -t tag_lat -U
@@ -113,4 +126,5 @@ list sizes <<'END'
 8 -s 8 -n 30
 END
 perf_batch "atomics, by messages" 60 "$OUT/types" "$OUT/sizes"
+perf_complete /dev/null test_types_ucp test_types_ucp_rma test_types_ucp_amo
 lab_end

@@ -130,4 +130,14 @@ put_zcopy_bw  -t put_bw -D zcopy
 put_zcopy_o1  -t put_bw -D zcopy -O 1
 END
 uct "streams of puts by zcopy" "${one_path[@]}"
+
+# See perftest_settings.sh
+list left_out <<'END'
+add_lat -t add_lat
+add_mr  -t add_mr
+fadd    -t fadd
+swap    -t swap
+cswap   -t cswap
+END
+perf_complete "$OUT/left_out" test_types_uct
 lab_end
