@@ -101,8 +101,9 @@ cutter_many()
     done
 }
 
-# All links at once, for longer than the device tries again (4.3 s), and for half
-# of UCX_VMP_PEER_TIMEOUT
+# All links at once, for twice as long as the device tries again (4.3 s): a path that
+# had nothing to lose is asked when the first one dies. Less than
+# UCX_VMP_PEER_TIMEOUT.
 cutter_all()
 {
     local i
@@ -112,7 +113,7 @@ cutter_all()
         for ((i = 1; i <= links; i++)); do
             cutter_step 0 "$i" cut || return 0
         done
-        sleep 7
+        sleep 9
         for ((i = 1; i <= links; i++)); do
             cutter_step 0 "$i" heal || return 0
         done
