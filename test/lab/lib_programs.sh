@@ -152,3 +152,15 @@ life_ok()
     fi
     say "$what: $(grep -aho 'PASS.*' "$OUT/server")"
 }
+
+# life_fork OPTIONS: with UCX's defaults, but on bookworm, where UCX's own ib module
+# has libibverbs 44 take registered pages away from children, also where the kernel
+# copies them; see README.md
+life_fork()
+{
+    local settings=
+
+    ! "$VMPLAB" status | grep -x 'suite: bookworm' >/dev/null ||
+        settings=UCX_IB_FORK_INIT=n
+    life_ok fork "$1" "$settings" 0
+}

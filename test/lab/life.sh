@@ -16,9 +16,7 @@
 . "$LAB_TEST_DIR/lib_programs.sh"
 
 lab_start
-# UCX's own ib module has libibverbs 44 take registered pages away from
-# children, also where the kernel copies them; see README.md
-life_ok fork "" UCX_IB_FORK_INIT=n 0
+life_fork ""
 life_ok kill -E UCX_VMP_TIMEOUT=200ms 137
 life_ok stop "-S 3 -i 3" UCX_VMP_PEER_TIMEOUT=1s 0
 lab_end

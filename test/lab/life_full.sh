@@ -22,7 +22,7 @@ for act in child system signals; do
     life_ok $act "-i 6" "" 0
     life_ok $act "-i 6 -E" "" 0
 done
-life_ok fork "-i 6" UCX_IB_FORK_INIT=n 0 # see life.sh
+life_fork "-i 6"
 life_ok stop "-S 8 -i 4 -E" UCX_VMP_PEER_TIMEOUT=2s 0
 for act in return exit _exit callback; do
     life_ok $act -E $quick 0
