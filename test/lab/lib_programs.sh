@@ -164,3 +164,15 @@ life_fork()
         settings=UCX_IB_FORK_INIT=n
     life_ok fork "$1" "$settings" 0
 }
+
+# life_heard_nothing WHAT: why rank 0 has lost rank 1, which was killed when they were
+# connected, is in its log, as docs/troubleshooting.md has it
+life_heard_nothing()
+{
+    [ "$TLS" = vmp ] || return 0
+    grep -aq 'is lost: no path is up, and nothing was heard of it for' \
+         "$OUT/server" || {
+        problem "$1: the log does not say that nothing was heard of the peer"
+        show "$OUT/server"
+    }
+}

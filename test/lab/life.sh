@@ -18,5 +18,6 @@
 lab_start
 life_fork ""
 life_ok kill -E UCX_VMP_TIMEOUT=200ms 137
+life_heard_nothing "kill"
 life_ok stop "-S 3 -i 3" UCX_VMP_PEER_TIMEOUT=1s 0
 lab_end

@@ -30,6 +30,7 @@ done
 life_ok term -E $quick 143
 life_ok int -E $quick 130
 life_ok kill -E "" 137
+life_heard_nothing "kill"
 # In its only round, of which little may have gone: at any time of connecting
 for ((round = 0; round < 6; round++)); do
     life_ok kill "-E -i 1" $quick 137 1
