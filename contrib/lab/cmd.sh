@@ -60,8 +60,14 @@ lab_cmd_link()
         rate=$3
         ;;
     cut:2) state="cut" ;;
+    cut:3)
+        case $3 in
+            ab | ba) state=cut-$3 ;;
+            *) lab_usage_error "cut wants ab or ba, or nothing for both ways" ;;
+        esac
+        ;;
     heal:2) state=up ;;
-    *) lab_usage_error "link N rate MBIT | cut | heal" ;;
+    *) lab_usage_error "link N rate MBIT | cut [ab|ba] | heal" ;;
     esac
     lab_link_apply "$n" "$rate" "$state"
 }
@@ -158,9 +164,9 @@ usage: vmplab COMMAND
   exec HOST [--timeout S] -- CMD...
         run a command in host a, b, c...; its input, output, errors and exit
         code are the command's; 124 when it took longer than S seconds
-  link N rate MBIT | cut | heal
-        change a link (from 1); cut: packets vanish both ways, carrier and
-        routes stay
+  link N rate MBIT | cut [ab|ba] | heal
+        change a link (from 1); cut: packets vanish, both ways or those from
+        a's side or b's alone, carrier and routes stay
   counters [--reset] [--json]
         bytes and packets of each link and direction, and of the management
         network

@@ -167,7 +167,7 @@ lab_net_down()
     fi
 }
 
-# A link's state is its file: RATE up|cut
+# A link's state is its file: RATE up|cut|cut-ab|cut-ba
 lab_link_state()
 {
     cat "$LAB_RUN/link.$1"
@@ -179,10 +179,12 @@ lab_link_apply()
 {
     local n=$1 rate=$2 state=$3 ns qdisc
 
-    qdisc="tbf rate ${rate}mbit burst 16k limit 4m"
-    # Packets vanish, carrier and routes stay: nothing tells the hosts
-    [ "$state" = up ] || qdisc=blackhole
     for ns in "$LAB_LEAF_A" "$LAB_LEAF_B"; do
+        # Packets vanish, carrier and routes stay: nothing tells the hosts
+        case $state:$ns in
+            cut:* | "cut-ab:$LAB_LEAF_A" | "cut-ba:$LAB_LEAF_B") qdisc=blackhole ;;
+            *) qdisc="tbf rate ${rate}mbit burst 16k limit 4m" ;;
+        esac
         # shellcheck disable=SC2086 # words of a command
         tc -n "$ns" qdisc replace dev "l$n" root $qdisc ||
             lab_die "tc refuses '$qdisc': needs a kernel with" \

@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 1000
+# timeout: 1200
 #
 # As failover.sh, longer, with other settings and with none; programs that sleep;
 # and all links at once.
@@ -39,6 +39,7 @@ under_cuts "programs that sleep" 100 "-W" "$quick"
 slept
 under_cuts "every message spread" 100 "" \
            "$quick UCX_VMP_SPREAD_THRESH=0 UCX_VMP_NUM_PATHS=16"
+under_cuts "one direction cut" 250 "" "$quick UCX_VMP_NUM_PATHS=8" cutter_oneway
 under_cuts "all links cut at once" 60 "" "$quick" cutter_all
 # Else the device's own tries have carried all over the cut. One side may have had
 # nothing to lose.

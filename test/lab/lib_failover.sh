@@ -21,21 +21,21 @@ PATH_BACK='path [0-9]+ epoch [0-9]+ is up again after '
 cut_after=100000
 cuts=0 rounds=0
 
-# cutter_link LINK cut|heal
+# cutter_link LINK cut|heal [ab|ba]
 cutter_link()
 {
     # Not by set -e, which callers may have switched off
-    "$VMPLAB" link "$1" "$2" || exit 1
+    "$VMPLAB" link "${@}" || exit 1
     [ "$2" = heal ] || cuts=$((cuts + 1))
     echo "$cuts $rounds" >"$OUT/cuts"
 }
 
-# cutter_step SECONDS LINK cut|heal: after that time. Return 1: it is over.
+# cutter_step SECONDS LINK cut|heal [ab|ba]: after that time. Return 1: it is over.
 cutter_step()
 {
     sleep "$1"
     [ -e "$OUT/cutting" ] && [ "$SECONDS" -lt "$cutter_end" ] || return 1
-    cutter_link "$2" "$3"
+    cutter_link "${@:2}"
 }
 
 cutter_round()
@@ -54,6 +54,23 @@ cutter_one()
         for ((i = 1; i <= links; i++)); do
             cutter_step 1.5 "$i" cut || return 0
             cutter_step 3 "$i" heal || return 0
+        done
+        cutter_round
+    done
+}
+
+# Each link in its turn, one direction and then the other: requests are lost, or
+# answers alone
+cutter_oneway()
+{
+    local i way
+
+    while :; do
+        for ((i = 1; i <= links; i++)); do
+            for way in ab ba; do
+                cutter_step 1.5 "$i" cut $way || return 0
+                cutter_step 3 "$i" heal || return 0
+            done
         done
         cutter_round
     done

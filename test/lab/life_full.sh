@@ -14,7 +14,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib_programs.sh
 . "$LAB_TEST_DIR/lib_programs.sh"
 
-# A peer that is gone is known after the retries of RC, seven times this
+# A path to a peer that is gone is dead after the retries of RC, seven times this
 quick=UCX_VMP_TIMEOUT=200ms
 
 lab_start

@@ -282,7 +282,7 @@ test_baseline()
 # All links cut: nothing passes, and the network still looks healthy
 test_links()
 {
-    local i
+    local i ab=0 ba=0
 
     for ((i = 1; i <= links; i++)); do
         "$VMPLAB" link $i cut
@@ -297,6 +297,25 @@ test_links()
         "$VMPLAB" link $i heal
     done
     check "heal mends it" pings a b-data
+    for ((i = 1; i <= links; i++)); do
+        "$VMPLAB" link $i cut ba
+    done
+    run "$VMPLAB" status
+    check "status tells the direction" has "$out" "link 1: ${rate1} Mbit/s, cut-ba"
+    "$VMPLAB" counters --reset
+    run on a ping -qc2 -W2 b-data
+    check "one direction is enough" has "$out" "100% packet loss"
+    for ((i = 1; i <= links; i++)); do
+        ab=$((ab + $(link_bytes $i ab)))
+        ba=$((ba + $(link_bytes $i ba)))
+    done
+    check "the other one carries" between $ab 100 10000
+    check "and this one nothing" is $ba 0
+    for ((i = 1; i <= links; i++)); do
+        "$VMPLAB" link $i heal
+    done
+    run "$VMPLAB" link 1 cut backwards
+    check "cut refuses a wrong direction" is "$code" 2
     "$VMPLAB" link 1 rate $((rate1 + 1))
     run "$VMPLAB" status
     check "rates can be changed" has "$out" "link 1: $((rate1 + 1)) Mbit/s, up"
