@@ -14,7 +14,7 @@
 . "$(dirname "$0")/lib_gtest.sh"
 
 gtest_start
-gtest_run ucp 580 "@/test_ucp*:@/test_proto*:all/test_ucp*:-*sockaddr*:\
+gtest_run ucp 580 "@/test_ucp*:@/test_proto*:-*sockaddr*:\
 @/test_ucp_wireup*:@/test_ucp_tag_xfer*:@/test_ucp_peer_failure*:\
 @/test_proto_reset*"
 lab_end
