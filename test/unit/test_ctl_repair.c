@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PSN_EPOCHS  20
+#define HEARD       "nothing was heard of it for "
+
 static char     last_up[512];
 static char     last_down[512];
 static unsigned num_up, num_down, num_there, num_all, num_left_out;
@@ -134,6 +137,33 @@ static void test_ports(void)
             VMP_CHECK(seen[j] != port);
         }
         seen[i % VMP_CTL_FAILED_PORTS] = port;
+        repair(i % 2);
+    }
+    world_on_log = NULL;
+    world_cleanup();
+}
+
+/* Each epoch begins with another PSN, on both sides: a late packet for a QP
+ * number that is used again fits none (R6) */
+static void test_first_psn(void)
+{
+    uint32_t seen[2 * PSN_EPOCHS];
+    unsigned num = 0;
+    unsigned i, j, n;
+
+    begin(1, 1);
+    for (i = 0; i < PSN_EPOCHS; i++) {
+        for (n = 0; n < 2; n++) {
+            seen[num] = app_find(n, (n == 0) ? 20 : 10, 0,
+                                 NULL)->paths[0].qp->remote.sq_psn;
+            VMP_CHECK(seen[num] <= VMP_PSN_MAX);
+            for (j = 0; j < num; j++) {
+                /* far apart: also what was in flight in the old epoch */
+                VMP_CHECK(((seen[num] - seen[j]) & VMP_PSN_MAX) > 256);
+                VMP_CHECK(((seen[j] - seen[num]) & VMP_PSN_MAX) > 256);
+            }
+            num++;
+        }
         repair(i % 2);
     }
     world_on_log = NULL;
@@ -275,7 +305,12 @@ static void test_flapping(void)
 /* Of a peer that is lost it is said what is known */
 static void test_lost(void)
 {
+    const char *text;
+    unsigned tries, num_uds;
+    double silent;
+
     begin(1, 2);
+    world_run(SEC);
     world.loss = 1000;
     app_fail_path(0, app_slot(0, 1), 0);
     app_fail_path(0, app_slot(0, 1), 1);
@@ -283,6 +318,15 @@ static void test_lost(void)
     world_run(2 * WORLD_TIMEOUT);
     VMP_CHECK((num_down == 1) && (world.nodes[0].num_failed == 1));
     VMP_CHECK(strstr(last_down, "for 2.0 s, 0 tries; path 1 (UDP") != NULL);
+
+    /* that was when the paths came up, a second before they failed */
+    text = strstr(last_down, HEARD);
+    VMP_CHECK(text != NULL);
+    VMP_CHECK(sscanf(text + strlen(HEARD), "%lf s, though asked %u times "
+                     "from %u control QPs", &silent, &tries, &num_uds) == 3);
+    VMP_CHECK((silent > WORLD_TIMEOUT / 1e9 + 0.95) &&
+              (silent < WORLD_TIMEOUT / 1e9 + 1.25));
+    VMP_CHECK((tries > 0) && (num_uds == WORLD_UD));
     world_on_log = NULL;
     world_cleanup();
 }
@@ -292,6 +336,7 @@ int main(void)
     test_backoff(0);
     test_backoff(1);
     test_ports();
+    test_first_psn();
     test_home();
     test_home_refused();
     test_backoff_of_one(0);
