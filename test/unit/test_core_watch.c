@@ -365,13 +365,6 @@ static void run(uint64_t seed)
 {
     uint64_t i;
 
-    for (i = 0; i < 2; ++i) {
-        test_pause(seed, i);
-        num_ud = 2;                     /* as many as by default */
-        test_pause(seed, i);
-        num_ud = 8;
-    }
-
     for (i = seed; i < seed + 4; ++i) {
         test_last_link(i);
         test_congestion(i);
@@ -382,6 +375,12 @@ static void run(uint64_t seed)
 
     test_slow_peer(seed, 0);
     test_slow_peer(seed, 1);
+    for (i = 0; i < 2; ++i) {
+        test_pause(seed, i);
+        num_ud = 2;                     /* as many as by default */
+        test_pause(seed, i);
+        num_ud = 8;
+    }
 }
 
 int main(void)
