@@ -111,9 +111,15 @@ program_of() {
     esac
 }
 
-# try PROGRAM ACCIDENTS [SEED]: as often as it may take, from that one on
+# try PROGRAM ACCIDENTS [SEED]: as often as it may take, from that one on; a unit
+# test as it is run by others
 try() {
     local rounds=$programs seed=${3:-1}
+
+    if [[ $(basename "$1") = test_* ]]; then
+        env -u VMP_TEST_CASES -u VMP_TEST_SEED timeout "$seconds" "$1"
+        return
+    fi
 
     [ "$(basename "$1")/$2" != sim_fault/ ] || rounds=$((2 * programs))
     env -u VMP_TEST_CASES VMP_SIM_ACCIDENTS="$2" VMP_TEST_SEED="$seed" \
