@@ -13,11 +13,12 @@
 #include "core_work.h"
 #include "core/vmp_path.h"
 
+#include <stdlib.h>
+
 #define LINKS       4
 #define PATHS       4
 #define DEPTH       8               /* puts in flight */
 #define SIZE        262144          /* bytes of a put */
-#define NUM_CUTS    11
 #define USEC        1000ull
 #define MSEC        1000000ull
 
@@ -25,11 +26,14 @@
  * full queues, of 2 x 128 KiB at 6.25 MB/s, and the detection may take */
 #define MAX_MEDIAN  (160 * MSEC)
 #define MAX_NOISY   (260 * MSEC)
+/* Of nine in ten, and of all: two control QPs may have lost what they sent */
 #define MAX_PAUSE   (400 * MSEC)
+#define MAX_LONGEST (1500 * MSEC)
 #define STALL       (300 * MSEC)    /* everywhere, some time before the cut */
 
 
 static region_t source, target;
+static unsigned num_cuts;       /* VMP_TEST_CUTS */
 
 
 static void net_begin(uint64_t seed)
@@ -149,25 +153,32 @@ static int compare_u64(const void *a, const void *b)
 
 static void cuts(uint64_t seed, int is_noisy)
 {
-    uint64_t pauses[NUM_CUTS];
-    unsigned i;
+    uint64_t *pauses = calloc(num_cuts, sizeof(*pauses));
+    unsigned i, tenth;
 
-    for (i = 0; i < NUM_CUTS; ++i) {
+    VMP_CHECK((pauses != NULL) && (num_cuts > 0));
+    for (i = 0; i < num_cuts; ++i) {
         pauses[i] = one_cut(seed + i, is_noisy);
     }
 
-    qsort(pauses, NUM_CUTS, sizeof(pauses[0]), compare_u64);
-    printf("  pause of bulk after a cut%s: median %.1f ms, longest %.1f ms\n",
-           is_noisy ? ", all stood still before" : "", pauses[NUM_CUTS / 2] / 1e6, pauses[NUM_CUTS - 1] / 1e6);
-    VMP_CHECK(pauses[NUM_CUTS / 2] <=
-              (is_noisy ? MAX_NOISY : MAX_MEDIAN));
-    VMP_CHECK(pauses[NUM_CUTS - 1] <= MAX_PAUSE);
+    qsort(pauses, num_cuts, sizeof(pauses[0]), compare_u64);
+    tenth = (num_cuts - 1) * 9 / 10;
+    printf("  pause of bulk after a cut%s: median %.1f ms, nine in ten to "
+           "%.1f ms, longest %.1f ms\n",
+           is_noisy ? ", all stood still before" : "",
+           pauses[num_cuts / 2] / 1e6, pauses[tenth] / 1e6,
+           pauses[num_cuts - 1] / 1e6);
+    VMP_CHECK(pauses[num_cuts / 2] <= (is_noisy ? MAX_NOISY : MAX_MEDIAN));
+    VMP_CHECK(pauses[tenth] <= MAX_PAUSE);
+    VMP_CHECK(pauses[num_cuts - 1] <= MAX_LONGEST);
+    free(pauses);
 }
 
 int main(void)
 {
     uint64_t seed = vmp_check_env("VMP_TEST_SEED", 100);
 
+    num_cuts = vmp_check_env("VMP_TEST_CUTS", 11);
     cuts(seed, 0);
     cuts(seed, 1);
     printf("test_core_pause: ok\n");
