@@ -5,7 +5,7 @@
 # See file LICENSE for terms.
 #
 # labels: full
-# timeout: 500
+# timeout: 1000
 #
 # contrib/bench/onepath: one path of vmp is about as good as rc_verbs. The bar is
 # 15 % (docs/benchmarks.md), here twice that, as something else may be running.
