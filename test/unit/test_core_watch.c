@@ -14,9 +14,11 @@
 
 #define LINKS       4
 #define NUM_CUTS    21
+#define NUM_SLOW    20              /* times that a link is slow */
 #define BULK        65536           /* bytes of a put */
 #define USEC        1000ull
 #define MSEC        1000000ull
+#define PATIENCE    15000           /* ms for a peer, as by default */
 
 static unsigned num_ud = 8;             /* control QPs */
 
@@ -41,6 +43,7 @@ static void net_begin(const char *name, uint64_t seed)
     world_params.chunk_size       = 16384;
     world_params.path_window      = 65536;
     world_params.seg_size         = 8192;
+    world_params.peer_timeout_ns  = PATIENCE * MSEC;
     world_open(2);
 }
 
@@ -83,14 +86,14 @@ static uint64_t traffic(stream_t *stream, work_t *work, int is_bulk,
             world_until(vmp_ep_put_zcopy(&stream->ep, &iov, 1,
                                          (uintptr_t)work->remote.data,
                                          &work->remote.rkey, &comp) ==
-                        VMP_INPROGRESS, 3000);
-            world_until(comp.calls == 1, 3000);
+                        VMP_INPROGRESS, PATIENCE);
+            world_until(comp.calls == 1, PATIENCE);
             VMP_CHECK(comp.status == VMP_OK);
         } else {
             world_until(stream_send(stream, SEND_BCOPY, 100, NULL) == VMP_OK,
-                        3000);
+                        PATIENCE);
             world_until(world_nodes[1].next_seq[stream->id] == stream->seq,
-                        3000);
+                        PATIENCE);
         }
 
         if ((sim_now() - begin) > longest) {
@@ -241,6 +244,38 @@ static void test_hiccup(uint64_t seed)
     world_end();
 }
 
+/* A link is slow at times: a path that was suspected for that, and moved, is
+ * given the time that it took */
+static void test_slow_link(uint64_t seed, int is_bulk)
+{
+    stream_t stream;
+    work_t work;
+    sim_link_t *link;
+    unsigned i;
+
+    net_begin(is_bulk ? "slow link under puts" : "slow link under messages",
+              seed);
+    work_make(&work);
+    stream_open(&stream, 0, 1);
+    stream_wait_paths(&stream, 4);
+    traffic(&stream, &work, is_bulk, 5 * MSEC);
+    link = sim_link(0, 1, path_link(&stream, stream.ep.conn->tx_path->index));
+    for (i = 0; i < NUM_SLOW; ++i) {
+        link->delay += 250 * USEC;
+        traffic(&stream, &work, is_bulk, 10 * MSEC);
+        link->delay -= 250 * USEC;
+        traffic(&stream, &work, is_bulk, 5 * MSEC);
+    }
+
+    VMP_CHECK(counters(0)->paths_suspected > 0);
+    VMP_CHECK(counters(0)->paths_suspected <= (3 * NUM_SLOW));
+    VMP_CHECK(counters(0)->paths_timed_out == 0);
+    VMP_CHECK(!stream.failed);
+    stream_close(&stream);
+    work_free(&work);
+    world_end();
+}
+
 /* A peer that has no receive buffers, or does not look at its messages, is not
  * a dead path */
 static void test_slow_peer(uint64_t seed, int is_paused)
@@ -369,6 +404,8 @@ static void run(uint64_t seed)
         test_last_link(i);
         test_congestion(i);
         test_hiccup(i);
+        test_slow_link(i, 0);
+        test_slow_link(i, 1);
         test_idle(i);
         test_home(i);
     }
